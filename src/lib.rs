@@ -1,0 +1,3 @@
+//! Gatehouse: a deployment ledger and approval gate.
+
+pub mod pb;
