@@ -1,0 +1,324 @@
+//! Who may do what: the one place where it is decided (contract 1.1).
+//!
+//! Existence comes before permission: what the caller may not see is answered as not there. So every check here takes
+//! an `Option` of the thing and gives the thing back, and nothing can be used that was not checked.
+
+use super::{
+    directory::{Group, GroupView, Project, ProjectView, Standing, User, UserState, Visibility},
+    error::{Error, Reason},
+    id::UserId,
+    token::{Scope, Token},
+};
+
+/// What a member may do. The numbers are the API's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AccessLevel {
+    /// Knows that the group exists.
+    Minimal = 5,
+    /// Sees a private project, not its deployments.
+    Guest = 10,
+    /// As a guest; plans work.
+    Planner = 15,
+    /// Reads deployments and environments.
+    Reporter = 20,
+    /// Records deployments, manages environments.
+    Developer = 30,
+    /// Deletes deployments, sets the project up.
+    Maintainer = 40,
+    /// Everything.
+    Owner = 50,
+}
+
+impl AccessLevel {
+    /// Every level, lowest first.
+    pub const ALL: [Self; 7] = [
+        Self::Minimal,
+        Self::Guest,
+        Self::Planner,
+        Self::Reporter,
+        Self::Developer,
+        Self::Maintainer,
+        Self::Owner,
+    ];
+
+    /// The API's number for it.
+    pub fn number(self) -> i64 {
+        self as i64
+    }
+
+    /// The level for a number.
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.number() == number)
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Guest => "guest",
+            Self::Planner => "planner",
+            Self::Reporter => "reporter",
+            Self::Developer => "developer",
+            Self::Maintainer => "maintainer",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+/// Who calls: a user, by one of their tokens. With `sudo`, the user acted as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub user: User,
+    /// The token that was presented.
+    pub token: Token,
+}
+
+impl Caller {
+    /// The user's id.
+    pub fn id(&self) -> UserId {
+        self.user.id
+    }
+
+    /// Refuses what takes an administrator.
+    pub fn require_admin(&self, action: &'static str) -> Result<(), Error> {
+        if self.user.admin {
+            Ok(())
+        } else {
+            Err(Error::denied(action))
+        }
+    }
+
+    /// Refuses a call that the token's scopes do not cover.
+    pub fn require_scope(&self, scope: Scope) -> Result<(), Error> {
+        let held = &self.token.scopes;
+        if held.contains(&Scope::Api) || held.contains(&scope) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Reason::InsufficientScope,
+            "the token's scopes do not cover this call",
+        )
+        .with("scopes", "api read_api"))
+    }
+}
+
+/// Refuses a user who may not act.
+pub fn active(user: &User) -> Result<(), Error> {
+    match user.state {
+        UserState::Active => Ok(()),
+        UserState::Blocked => Err(Error::new(Reason::UserBlocked, "your account has been blocked")),
+    }
+}
+
+/// What can be done to a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProjectAction {
+    /// See that it is there.
+    Read,
+    /// Read its deployments.
+    ReadDeployment,
+    /// Record deployments.
+    CreateDeployment,
+    /// Move deployments.
+    UpdateDeployment,
+    /// Delete deployments.
+    DestroyDeployment,
+    /// Read its environments.
+    ReadEnvironment,
+    /// Make environments.
+    CreateEnvironment,
+    /// Change environments.
+    UpdateEnvironment,
+    /// Stop an environment.
+    StopEnvironment,
+    /// Stop all stale environments.
+    StopStaleEnvironments,
+    /// Delete environments.
+    DestroyEnvironment,
+    /// Change its fields.
+    Update,
+    /// Change who can see it, archive it, delete it.
+    Administer,
+    /// Add, change, remove direct members and shares.
+    ManageMembers,
+}
+
+impl ProjectAction {
+    /// Every action.
+    pub const ALL: [Self; 14] = [
+        Self::Read,
+        Self::ReadDeployment,
+        Self::CreateDeployment,
+        Self::UpdateDeployment,
+        Self::DestroyDeployment,
+        Self::ReadEnvironment,
+        Self::CreateEnvironment,
+        Self::UpdateEnvironment,
+        Self::StopEnvironment,
+        Self::StopStaleEnvironments,
+        Self::DestroyEnvironment,
+        Self::Update,
+        Self::Administer,
+        Self::ManageMembers,
+    ];
+
+    /// The word for it, as refusals name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read_project",
+            Self::ReadDeployment => "read_deployment",
+            Self::CreateDeployment => "create_deployment",
+            Self::UpdateDeployment => "update_deployment",
+            Self::DestroyDeployment => "destroy_deployment",
+            Self::ReadEnvironment => "read_environment",
+            Self::CreateEnvironment => "create_environment",
+            Self::UpdateEnvironment => "update_environment",
+            Self::StopEnvironment => "stop_environment",
+            Self::StopStaleEnvironments => "stop_stale_environments",
+            Self::DestroyEnvironment => "destroy_environment",
+            Self::Update => "update_project",
+            Self::Administer => "administer_project",
+            Self::ManageMembers => "manage_project_members",
+        }
+    }
+
+    /// The lowest level that may.
+    fn level(self) -> AccessLevel {
+        match self {
+            Self::Read => AccessLevel::Guest,
+            Self::ReadDeployment | Self::ReadEnvironment => AccessLevel::Reporter,
+            Self::CreateDeployment
+            | Self::UpdateDeployment
+            | Self::CreateEnvironment
+            | Self::UpdateEnvironment
+            | Self::StopEnvironment
+            | Self::DestroyEnvironment => AccessLevel::Developer,
+            Self::DestroyDeployment | Self::StopStaleEnvironments | Self::Update | Self::ManageMembers => {
+                AccessLevel::Maintainer
+            }
+            Self::Administer => AccessLevel::Owner,
+        }
+    }
+
+    /// Whether everyone may who can see the project without being a member.
+    fn open_to_viewers(self) -> bool {
+        matches!(self, Self::Read | Self::ReadDeployment | Self::ReadEnvironment)
+    }
+
+    /// Whether it writes what an archived project keeps as it is.
+    fn frozen_by_archiving(self) -> bool {
+        matches!(
+            self,
+            Self::CreateDeployment
+                | Self::UpdateDeployment
+                | Self::DestroyDeployment
+                | Self::CreateEnvironment
+                | Self::UpdateEnvironment
+                | Self::StopEnvironment
+                | Self::StopStaleEnvironments
+                | Self::DestroyEnvironment
+        )
+    }
+}
+
+/// Gives the project to who may do `action` to it.
+pub fn project<'a>(
+    user: &User,
+    view: Option<&'a ProjectView>,
+    action: ProjectAction,
+) -> Result<&'a Project, Error> {
+    let view = view
+        .filter(|view| {
+            user.admin
+                || view.standing.level() >= Some(AccessLevel::Guest)
+                || open(user, view.project.visibility)
+        })
+        .ok_or_else(project_not_found)?;
+    let by_level = user.admin || view.standing.level() >= Some(action.level());
+    let by_visibility = action.open_to_viewers() && open(user, view.project.visibility);
+    if !by_level && !by_visibility {
+        return Err(Error::denied(action.as_str()));
+    }
+    if view.project.archived && action.frozen_by_archiving() {
+        return Err(Error::new(
+            Reason::ProjectArchived,
+            "the project is archived, hence read-only",
+        )
+        .with("action", action.as_str()));
+    }
+    Ok(&view.project)
+}
+
+/// The refusal for a project that is not there, or not for this caller.
+pub fn project_not_found() -> Error {
+    Error::new(Reason::ProjectNotFound, "project not found")
+}
+
+/// What can be done to a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GroupAction {
+    /// See that it is there.
+    Read,
+    /// Make a project in it.
+    CreateProject,
+    /// Change it, make groups in it, manage its members and shares, delete it.
+    Administer,
+}
+
+impl GroupAction {
+    /// Every action.
+    pub const ALL: [Self; 3] = [Self::Read, Self::CreateProject, Self::Administer];
+
+    /// The word for it, as refusals name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read_group",
+            Self::CreateProject => "create_project",
+            Self::Administer => "administer_group",
+        }
+    }
+
+    /// The lowest level that may.
+    fn level(self) -> AccessLevel {
+        match self {
+            Self::Read => AccessLevel::Minimal,
+            Self::CreateProject => AccessLevel::Maintainer,
+            Self::Administer => AccessLevel::Owner,
+        }
+    }
+}
+
+/// Gives the group to who may do `action` to it.
+pub fn group<'a>(user: &User, view: Option<&'a GroupView>, action: GroupAction) -> Result<&'a Group, Error> {
+    let view = view
+        .filter(|view| user.admin || view.standing.level().is_some() || open(user, view.group.visibility))
+        .ok_or_else(group_not_found)?;
+    let by_visibility = action == GroupAction::Read && open(user, view.group.visibility);
+    if user.admin || by_visibility || view.standing.level() >= Some(action.level()) {
+        return Ok(&view.group);
+    }
+    Err(Error::denied(action.as_str()))
+}
+
+/// The refusal for a group that is not there, or not for this caller.
+pub fn group_not_found() -> Error {
+    Error::new(Reason::GroupNotFound, "group not found")
+}
+
+/// Refuses to give `level` to others where the caller has less: nobody gives more than they have.
+pub fn may_grant(user: &User, standing: Standing, level: AccessLevel) -> Result<(), Error> {
+    if user.admin || standing.level() >= Some(level) {
+        return Ok(());
+    }
+    Err(Error::denied(format!("grant_{}", level.as_str())))
+}
+
+/// Whether a visibility lets a user in who is not a member.
+fn open(user: &User, visibility: Visibility) -> bool {
+    match visibility {
+        Visibility::Private => false,
+        Visibility::Internal => !user.external,
+        Visibility::Public => true,
+    }
+}

@@ -1,0 +1,462 @@
+//! Deployments: their fields, their life cycle, and what creating, moving and deleting one means (contract 1.3, with
+//! the corrections of the product's decisions 3, 6 and 7).
+
+use super::{
+    Time,
+    directory::UserSummary,
+    environment::{Environment, EnvironmentSummary, NewEnvironment},
+    error::{Error, Reason, Violations},
+    event::ProjectChange,
+    id::{DeploymentId, EnvironmentId, Iid, ProjectId, UserId},
+    page::Direction,
+    text,
+};
+
+/// Where a deployment is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeploymentStatus {
+    /// Recorded, free to start.
+    Created,
+    /// Being carried out.
+    Running,
+    /// Carried out.
+    Success,
+    /// Did not work, or was rejected.
+    Failed,
+    /// Given up.
+    Canceled,
+    /// Not carried out.
+    Skipped,
+    /// Held until it is approved.
+    Blocked,
+}
+
+impl DeploymentStatus {
+    /// Every status.
+    pub const ALL: [Self; 7] = [
+        Self::Created,
+        Self::Running,
+        Self::Success,
+        Self::Failed,
+        Self::Canceled,
+        Self::Skipped,
+        Self::Blocked,
+    ];
+
+    /// The word for it, in the API and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Skipped => "skipped",
+            Self::Blocked => "blocked",
+        }
+    }
+
+    /// The status for a word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Whether entering it finishes the deployment.
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Success | Self::Failed | Self::Canceled)
+    }
+}
+
+/// What moves a deployment from one status to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentEvent {
+    /// It starts.
+    Run,
+    /// It worked.
+    Succeed,
+    /// It did not work.
+    Drop,
+    /// It is given up.
+    Cancel,
+    /// It is left out.
+    Skip,
+    /// What was left out is wanted after all.
+    Create,
+    /// The gate holds it.
+    Block,
+    /// The gate lets it go.
+    Unblock,
+}
+
+impl DeploymentEvent {
+    /// Every event.
+    pub const ALL: [Self; 8] = [
+        Self::Run,
+        Self::Succeed,
+        Self::Drop,
+        Self::Cancel,
+        Self::Skip,
+        Self::Create,
+        Self::Block,
+        Self::Unblock,
+    ];
+
+    /// The word for it, as refusals quote it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Succeed => "succeed",
+            Self::Drop => "drop",
+            Self::Cancel => "cancel",
+            Self::Skip => "skip",
+            Self::Create => "create",
+            Self::Block => "block",
+            Self::Unblock => "unblock",
+        }
+    }
+
+    /// The event that a caller means who asks for `status`; none for what callers cannot ask for.
+    pub fn toward(status: DeploymentStatus) -> Option<Self> {
+        match status {
+            DeploymentStatus::Running => Some(Self::Run),
+            DeploymentStatus::Success => Some(Self::Succeed),
+            DeploymentStatus::Failed => Some(Self::Drop),
+            DeploymentStatus::Canceled => Some(Self::Cancel),
+            _ => None,
+        }
+    }
+
+    /// Where the event leads from `from`, if it may happen there.
+    ///
+    /// What is blocked can fail or be given up, but neither start nor succeed: only the gate lets it go (decision 6).
+    pub fn apply(self, from: DeploymentStatus) -> Option<DeploymentStatus> {
+        use DeploymentStatus as S;
+        let to = match self {
+            Self::Run => return (from == S::Created).then_some(S::Running),
+            Self::Create => return (from == S::Skipped).then_some(S::Created),
+            Self::Block => return (from == S::Created).then_some(S::Blocked),
+            Self::Unblock => return (from == S::Blocked).then_some(S::Created),
+            Self::Succeed if from == S::Blocked => return None,
+            Self::Succeed => S::Success,
+            Self::Drop => S::Failed,
+            Self::Cancel => S::Canceled,
+            Self::Skip => S::Skipped,
+        };
+        (from != to).then_some(to)
+    }
+}
+
+/// A deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Over all projects.
+    pub id: DeploymentId,
+    /// Within the project.
+    pub iid: Iid,
+    /// The project.
+    pub project_id: ProjectId,
+    /// Where to.
+    pub environment: EnvironmentSummary,
+    /// The branch or tag, as sent.
+    pub git_ref: String,
+    /// Whether `git_ref` is a tag.
+    pub tag: bool,
+    /// The commit, as sent.
+    pub sha: String,
+    /// Who recorded it; none once that user has been deleted.
+    pub user: Option<UserSummary>,
+    /// Where it is in its life.
+    pub status: DeploymentStatus,
+    /// When it was recorded.
+    pub created_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
+    /// When it last became success, failed or canceled.
+    pub finished_at: Option<Time>,
+    /// Counts the changes; the etag shows it.
+    pub version: i64,
+}
+
+/// A deployment about to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeployment {
+    /// Where to: an environment that is there, or one to be made first.
+    pub environment: EnvironmentSlot,
+    /// The branch or tag.
+    pub git_ref: String,
+    /// Whether `git_ref` is a tag.
+    pub tag: bool,
+    /// The commit.
+    pub sha: String,
+    /// Who records it.
+    pub user_id: UserId,
+    /// The status it starts in.
+    pub status: DeploymentStatus,
+    /// Now, if it starts finished.
+    pub finished_at: Option<Time>,
+}
+
+/// The environment of a new deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvironmentSlot {
+    /// It is there.
+    Existing(EnvironmentId),
+    /// It is made with the deployment.
+    New(NewEnvironment),
+}
+
+/// What a caller wants recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateDeployment {
+    /// The environment's name.
+    pub environment: String,
+    /// The commit.
+    pub sha: String,
+    /// The branch or tag.
+    pub git_ref: String,
+    /// Whether `git_ref` is a tag.
+    pub tag: bool,
+    /// The status to start in.
+    pub status: DeploymentStatus,
+}
+
+impl CreateDeployment {
+    /// Checks what can be told from the request alone. A sha is 7 to 64 hexadecimal digits, a ref 1 to 255 characters
+    /// (decision 12); which statuses can be asked for is decision 6 and 7.
+    pub fn validate(&self) -> Result<(), Error> {
+        let mut violations = Violations::default();
+        if self.environment.is_empty() {
+            violations.check::<()>(Err(Error::argument("environment", "is empty")));
+        }
+        violations.check(check_sha(&self.sha));
+        violations.check(check_ref(&self.git_ref));
+        if matches!(self.status, DeploymentStatus::Blocked | DeploymentStatus::Skipped) {
+            violations.check::<()>(Err(Error::argument("status", "does not have a valid value")));
+        }
+        violations.finish()
+    }
+}
+
+fn check_sha(sha: &str) -> Result<(), Error> {
+    if sha.is_empty() {
+        return Err(Error::argument("sha", "is empty"));
+    }
+    if !(7..=64).contains(&sha.len()) || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Error::argument("sha", "is invalid"));
+    }
+    Ok(())
+}
+
+fn check_ref(git_ref: &str) -> Result<(), Error> {
+    if git_ref.trim().is_empty() {
+        return Err(Error::argument("ref", "is empty"));
+    }
+    if git_ref.chars().count() > text::NAME_MAX || git_ref.chars().any(char::is_control) {
+        return Err(Error::argument("ref", "is invalid"));
+    }
+    Ok(())
+}
+
+/// Decides what recording a deployment changes.
+///
+/// `environment` is the one of that name, if there is one, and `last` its last successful deployment. Recording the
+/// same success again changes nothing and answers with the record that is there (contract 1.3).
+pub fn create(
+    command: &CreateDeployment,
+    user_id: UserId,
+    environment: Option<&Environment>,
+    slug_taken: bool,
+    last: Option<&Deployment>,
+    now: Time,
+) -> Result<Vec<ProjectChange>, Error> {
+    command.validate()?;
+    let status = command.status;
+    if let Some(last) = last.filter(|last| last.repeats(command)) {
+        return Ok(vec![ProjectChange::DeploymentKept(last.clone())]);
+    }
+    let slot = match environment {
+        Some(environment) => EnvironmentSlot::Existing(environment.id),
+        None => EnvironmentSlot::New(NewEnvironment::named(
+            &command.environment,
+            slug_taken,
+            "environment.",
+        )?),
+    };
+    let mut changes = vec![ProjectChange::DeploymentCreated(NewDeployment {
+        environment: slot,
+        git_ref: command.git_ref.clone(),
+        tag: command.tag,
+        sha: command.sha.clone(),
+        user_id,
+        status,
+        finished_at: status.is_finished().then_some(now),
+    })];
+    if status == DeploymentStatus::Success {
+        changes.extend(environment.and_then(|environment| environment.start(now)));
+    }
+    Ok(changes)
+}
+
+impl Deployment {
+    /// The etag: changes with every change.
+    pub fn etag(&self) -> String {
+        format!("\"{}-{}\"", self.id, self.version)
+    }
+
+    /// Whether `command` would record this success a second time.
+    fn repeats(&self, command: &CreateDeployment) -> bool {
+        self.status == command.status
+            && self.git_ref == command.git_ref
+            && self.tag == command.tag
+            && self.sha == command.sha
+    }
+
+    /// Decides what moving the deployment to `status` changes; `environment` is the deployment's.
+    pub fn move_to(
+        &self,
+        status: DeploymentStatus,
+        environment: &Environment,
+        now: Time,
+    ) -> Result<Vec<ProjectChange>, Error> {
+        let event = DeploymentEvent::toward(status)
+            .ok_or_else(|| Error::argument("status", "does not have a valid value"))?;
+        let mut changes = vec![self.on(event, now)?];
+        if status == DeploymentStatus::Success {
+            changes.extend(environment.start(now));
+        }
+        Ok(changes)
+    }
+
+    /// The change that `event` makes, or the refusal of a step that the life cycle does not have.
+    fn on(&self, event: DeploymentEvent, now: Time) -> Result<ProjectChange, Error> {
+        let Some(to) = event.apply(self.status) else {
+            let wanted = DeploymentStatus::ALL
+                .into_iter()
+                .find(|&status| DeploymentEvent::toward(status) == Some(event))
+                .map_or("", DeploymentStatus::as_str);
+            return Err(Error::new(
+                Reason::InvalidTransition,
+                format!(
+                    "deployment {} is {} and cannot {}",
+                    self.id,
+                    self.status.as_str(),
+                    event.as_str()
+                ),
+            )
+            .with("event", event.as_str())
+            .with("from", self.status.as_str())
+            .with("to", wanted));
+        };
+        let mut after = self.clone();
+        after.status = to;
+        after.updated_at = now;
+        after.version += 1;
+        if to.is_finished() {
+            after.finished_at = Some(now);
+        }
+        Ok(ProjectChange::DeploymentMoved {
+            before: self.status,
+            after: Box::new(after),
+        })
+    }
+
+    /// Decides whether the deployment can be deleted; `last` is its environment's last successful one.
+    pub fn delete(&self, last: Option<&Deployment>) -> Result<Vec<ProjectChange>, Error> {
+        if self.status == DeploymentStatus::Running {
+            return Err(Error::new(
+                Reason::DeploymentRunning,
+                format!("deployment {} is running and cannot be deleted", self.id),
+            ));
+        }
+        if last.is_some_and(|last| last.id == self.id) {
+            return Err(Error::new(
+                Reason::DeploymentIsLast,
+                format!(
+                    "deployment {} is currently deployed to {}",
+                    self.id, self.environment.name
+                ),
+            ));
+        }
+        Ok(vec![ProjectChange::DeploymentDeleted(Box::new(self.clone()))])
+    }
+}
+
+/// What a list of deployments is sorted by; ties go by id in the same direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeploymentOrder {
+    /// By id. Within a project iid and time of creation grow with it, so all three are this one.
+    #[default]
+    Id,
+    /// By the time of the last change.
+    UpdatedAt,
+    /// By the time of finishing; unfinished counts as later than everything.
+    FinishedAt,
+    /// By ref, byte by byte.
+    Ref,
+}
+
+impl DeploymentOrder {
+    /// Every order.
+    pub const ALL: [Self; 4] = [Self::Id, Self::UpdatedAt, Self::FinishedAt, Self::Ref];
+}
+
+/// Which deployments a list holds; what is absent does not filter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeploymentFilter {
+    /// Of the environment with exactly this name.
+    pub environment: Option<String>,
+    /// In this status.
+    pub status: Option<DeploymentStatus>,
+    /// Changed at or after.
+    pub updated_after: Option<Time>,
+    /// Changed at or before.
+    pub updated_before: Option<Time>,
+    /// Finished at or after.
+    pub finished_after: Option<Time>,
+    /// Finished before.
+    pub finished_before: Option<Time>,
+}
+
+/// Where a deployment stands in an order: the sorted value (nothing for [`DeploymentOrder::Id`]) and the iid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentPosition {
+    /// The value of the field that is sorted by.
+    pub key: PositionKey,
+    /// The tie-breaker.
+    pub iid: Iid,
+}
+
+/// The sorted value of a [`DeploymentPosition`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PositionKey {
+    /// Sorted by the tie-breaker itself.
+    None,
+    /// A time; none stands for "not yet", later than every time.
+    Time(Option<Time>),
+    /// A text.
+    Text(String),
+}
+
+impl Deployment {
+    /// Where the deployment stands in `order`.
+    pub fn position(&self, order: DeploymentOrder) -> DeploymentPosition {
+        let key = match order {
+            DeploymentOrder::Id => PositionKey::None,
+            DeploymentOrder::UpdatedAt => PositionKey::Time(Some(self.updated_at)),
+            DeploymentOrder::FinishedAt => PositionKey::Time(self.finished_at),
+            DeploymentOrder::Ref => PositionKey::Text(self.git_ref.clone()),
+        };
+        DeploymentPosition { key, iid: self.iid }
+    }
+}
+
+/// A list of deployments to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeploymentQuery {
+    /// Which.
+    pub filter: DeploymentFilter,
+    /// Sorted by what.
+    pub order: DeploymentOrder,
+    /// In which direction.
+    pub direction: Direction,
+}

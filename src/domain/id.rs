@@ -1,0 +1,70 @@
+//! Ids that cannot be mistaken for each other, and the ways a caller may name things.
+
+use std::fmt;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// A user's id.
+    UserId
+    /// A group's id.
+    GroupId
+    /// A project's id.
+    ProjectId
+    /// A token's id; not its secret.
+    TokenId
+    /// An environment's id.
+    EnvironmentId
+    /// A deployment's id, over all projects.
+    DeploymentId
+    /// A deployment's number within its project.
+    Iid
+}
+
+/// How a caller names a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProjectKey {
+    /// By id.
+    Id(ProjectId),
+    /// By full path, in any case.
+    Path(String),
+}
+
+/// How a caller names a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupKey {
+    /// By id.
+    Id(GroupId),
+    /// By full path, in any case.
+    Path(String),
+}
+
+/// How a caller names a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserKey {
+    /// By id.
+    Id(UserId),
+    /// By username, in any case.
+    Name(String),
+}
+
+/// How a caller names an environment within a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvironmentKey {
+    /// By id.
+    Id(EnvironmentId),
+    /// By exact name.
+    Name(String),
+}

@@ -1,0 +1,18 @@
+//! The rules, pure: no I/O, no async, no wire format, no SQL.
+//!
+//! Everything here takes values and returns values, so that a rule can be read, tested and trusted by itself. The store
+//! calls these rules inside its write transactions; nothing else decides anything.
+
+pub mod access;
+pub mod deployment;
+pub mod directory;
+pub mod environment;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod page;
+pub mod text;
+pub mod token;
+
+/// A point in time. The clock truncates to milliseconds, so that what is shown is what is stored.
+pub type Time = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,413 @@
+//! Deployments, and the art of reading only the page of them that is asked for.
+//!
+//! Every order has an index under every set of equality filters, so a page is a walk along one index that stops after
+//! the page; a range over the sorted field only says where the walk begins and ends. A range over another field is the
+//! one thing no index can serve together with the order. Then the range is measured first, up to [`NARROW_MAX`] rows:
+//! a narrow range is read whole and sorted, a wide one is met soon by walking in order and leaving out what is not in
+//! it. A `+` before a column (and `|| ''` behind a text) means nothing but "do not use an index for this".
+
+use super::{
+    Db, count, failed, find, list,
+    row::{DeploymentRow, NOT_FINISHED, millis},
+    seam::{Stmt, sql},
+};
+use crate::{
+    domain::{
+        deployment::{
+            Deployment, DeploymentFilter, DeploymentOrder, DeploymentPosition, DeploymentQuery,
+            DeploymentStatus, NewDeployment, PositionKey,
+        },
+        id::{DeploymentId, EnvironmentId, EnvironmentKey, Iid, ProjectId},
+        page::{Direction, Page, PageRequest},
+    },
+    store::Result,
+};
+
+/// The most rows that a range may hold to be read whole and sorted.
+const NARROW_MAX: i64 = 10_000;
+
+/// The columns of a [`DeploymentRow`].
+const COLUMNS: &str = "SELECT d.id, d.project_id, d.iid, d.ref, d.tag, d.sha, d.status, d.created_at, d.updated_at, \
+     d.finished_at, d.version, e.id AS environment_id, e.name AS environment_name, e.slug AS environment_slug, \
+     e.external_url AS environment_external_url, e.created_at AS environment_created_at, \
+     e.updated_at AS environment_updated_at, u.id AS user_id, u.username, u.name AS user_name, u.public_email, \
+     u.avatar_url, u.state AS user_state";
+
+/// A deployment of a project.
+pub async fn find_by_id<DB: Db>(
+    connection: &mut DB::Connection,
+    project: ProjectId,
+    id: DeploymentId,
+) -> Result<Option<Deployment>> {
+    let stmt = sql::<DB>(COLUMNS)
+        .push(
+            " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
+             WHERE e.id = d.environment_id",
+        )
+        .push_bind(" AND d.id = ", id.0)
+        .push_bind(" AND d.project_id = ", project.0);
+    find::<DB, DeploymentRow, Deployment>(connection, stmt).await
+}
+
+/// The successful deployment of an environment that finished last.
+pub async fn last_success<DB: Db>(
+    connection: &mut DB::Connection,
+    environment: EnvironmentId,
+) -> Result<Option<Deployment>> {
+    let stmt = sql::<DB>(COLUMNS)
+        .push(
+            " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
+             WHERE e.id = d.environment_id",
+        )
+        .push_bind(" AND d.environment_id = ", environment.0)
+        .push_bind(" AND d.status = ", DeploymentStatus::Success.as_str().to_owned())
+        .push(" ORDER BY d.finished_at DESC, d.iid DESC LIMIT 1");
+    find::<DB, DeploymentRow, Deployment>(connection, stmt).await
+}
+
+/// Adds a deployment and returns its id.
+pub async fn insert<DB: Db>(
+    connection: &mut DB::Connection,
+    project: ProjectId,
+    environment: EnvironmentId,
+    iid: Iid,
+    new: &NewDeployment,
+    now: i64,
+) -> Result<DeploymentId> {
+    let (id,) = sql::<DB>(
+        "INSERT INTO deployments (project_id, iid, environment_id, ref, tag, sha, user_id, status, created_at, \
+         updated_at, finished_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1) RETURNING id",
+    )
+    .bind(project.0)
+    .bind(iid.0)
+    .bind(environment.0)
+    .bind(new.git_ref.clone())
+    .bind(new.tag)
+    .bind(new.sha.clone())
+    .bind(new.user_id.0)
+    .bind(new.status.as_str().to_owned())
+    .bind(now)
+    .bind(now)
+    .bind(new.finished_at.map_or(NOT_FINISHED, millis))
+    .one::<(i64,)>(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(DeploymentId(id))
+}
+
+/// Writes what a step of the life cycle changes.
+pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Deployment) -> Result<()> {
+    sql::<DB>(
+        "UPDATE deployments SET status = $2, updated_at = $3, finished_at = $4, version = $5 WHERE id = $1",
+    )
+    .bind(after.id.0)
+    .bind(after.status.as_str().to_owned())
+    .bind(millis(after.updated_at))
+    .bind(after.finished_at.map_or(NOT_FINISHED, millis))
+    .bind(after.version)
+    .run(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(())
+}
+
+/// Deletes a deployment.
+pub async fn delete<DB: Db>(connection: &mut DB::Connection, id: DeploymentId) -> Result<()> {
+    sql::<DB>("DELETE FROM deployments WHERE id = $1")
+        .bind(id.0)
+        .run(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    Ok(())
+}
+
+/// Whose deployments: a project's, or those of one of its environments.
+#[derive(Debug, Clone, Copy)]
+enum Scope {
+    Project(ProjectId),
+    Environment(EnvironmentId),
+}
+
+/// A field that ranges are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ranged {
+    UpdatedAt,
+    FinishedAt,
+}
+
+impl Ranged {
+    /// Whether the filter has a range over this field.
+    fn is_in(self, filter: &DeploymentFilter) -> bool {
+        match self {
+            Self::UpdatedAt => filter.updated_after.is_some() || filter.updated_before.is_some(),
+            Self::FinishedAt => filter.finished_after.is_some() || filter.finished_before.is_some(),
+        }
+    }
+
+    /// The order that this field's index is in.
+    fn order(self) -> DeploymentOrder {
+        match self {
+            Self::UpdatedAt => DeploymentOrder::UpdatedAt,
+            Self::FinishedAt => DeploymentOrder::FinishedAt,
+        }
+    }
+}
+
+/// How a page is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// Along the index of the order, leaving out what the ranges over other fields exclude.
+    Walk,
+    /// Along the index of this range, sorting all that is in it.
+    Narrow(Ranged),
+}
+
+/// A page of a project's deployments.
+pub async fn page<DB: Db>(
+    connection: &mut DB::Connection,
+    project: ProjectId,
+    query: &DeploymentQuery,
+    request: &PageRequest<DeploymentPosition>,
+) -> Result<Page<Deployment, DeploymentPosition>> {
+    let scope = match &query.filter.environment {
+        None => Scope::Project(project),
+        Some(name) => {
+            let key = EnvironmentKey::Name(name.clone());
+            match super::environment::find_by_key::<DB>(&mut *connection, project, &key).await? {
+                Some(environment) => Scope::Environment(environment.id),
+                None => {
+                    return Ok(Page {
+                        items: Vec::new(),
+                        next: None,
+                        total: request.want_total.then_some(0),
+                    });
+                }
+            }
+        }
+    };
+    let plan = plan::<DB>(&mut *connection, scope, query).await?;
+    let stmt = page_stmt::<DB>(scope, query, request, plan);
+    let items = list::<DB, DeploymentRow, Deployment>(&mut *connection, stmt).await?;
+    let total = if request.want_total {
+        let matching = |stmt| ranges(equal(stmt, scope, &query.filter), &query.filter, |_| true);
+        Some(count::<DB>(connection, matching).await?)
+    } else {
+        None
+    };
+    Ok(Page::cut(items, request.size, total, |deployment| {
+        deployment.position(query.order)
+    }))
+}
+
+/// Chooses the plan: a narrow range over a field that is not sorted by, if there is one.
+async fn plan<DB: Db>(
+    connection: &mut DB::Connection,
+    scope: Scope,
+    query: &DeploymentQuery,
+) -> Result<Plan> {
+    for ranged in [Ranged::UpdatedAt, Ranged::FinishedAt] {
+        if !ranged.is_in(&query.filter) || ranged.order() == query.order {
+            continue;
+        }
+        let within = |stmt| {
+            ranges(equal(stmt, scope, &query.filter), &query.filter, |other| {
+                other == ranged
+            })
+        };
+        if count::<DB>(&mut *connection, within).await? <= NARROW_MAX {
+            return Ok(Plan::Narrow(ranged));
+        }
+    }
+    Ok(Plan::Walk)
+}
+
+/// The statement that reads a page: its ids from the index alone, so that what is skipped costs little, then their rows.
+fn page_stmt<DB: Db>(
+    scope: Scope,
+    query: &DeploymentQuery,
+    request: &PageRequest<DeploymentPosition>,
+    plan: Plan,
+) -> Stmt<DB> {
+    let stmt = equal(sql::<DB>(COLUMNS).push(" FROM (SELECT id"), scope, &query.filter);
+    let indexed = |ranged: Ranged| match plan {
+        Plan::Walk => ranged.order() == query.order,
+        Plan::Narrow(narrow) => ranged == narrow,
+    };
+    let mut stmt = hinted_ranges(stmt, &query.filter, indexed);
+    if let Some(after) = &request.after {
+        stmt = beyond(stmt, query, after, plan);
+    }
+    let (inner, outer) = order_by(query, plan);
+    stmt.push(inner)
+        .push_bind(" LIMIT ", request.size + 1)
+        .push_bind(" OFFSET ", request.skip)
+        .push(
+            ") AS page CROSS JOIN deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
+             WHERE d.id = page.id AND e.id = d.environment_id",
+        )
+        .push(outer)
+}
+
+/// The equality filters. An environment belongs to one project, so it alone says both.
+fn equal<DB: Db>(stmt: Stmt<DB>, scope: Scope, filter: &DeploymentFilter) -> Stmt<DB> {
+    let stmt = match scope {
+        Scope::Project(id) => stmt.push_bind(" FROM deployments WHERE project_id = ", id.0),
+        Scope::Environment(id) => stmt.push_bind(" FROM deployments WHERE environment_id = ", id.0),
+    };
+    match filter.status {
+        Some(status) => stmt.push_bind(" AND status = ", status.as_str().to_owned()),
+        None => stmt,
+    }
+}
+
+/// The ranges over the fields that `wanted` names.
+fn ranges<DB: Db>(stmt: Stmt<DB>, filter: &DeploymentFilter, wanted: impl Fn(Ranged) -> bool) -> Stmt<DB> {
+    let mut stmt = stmt;
+    if wanted(Ranged::UpdatedAt) {
+        if let Some(after) = filter.updated_after {
+            stmt = stmt.push_bind(" AND updated_at >= ", millis(after));
+        }
+        if let Some(before) = filter.updated_before {
+            stmt = stmt.push_bind(" AND updated_at <= ", millis(before));
+        }
+    }
+    if wanted(Ranged::FinishedAt) && Ranged::FinishedAt.is_in(filter) {
+        if let Some(after) = filter.finished_after {
+            stmt = stmt.push_bind(" AND finished_at >= ", millis(after));
+        }
+        let end = filter.finished_before.map_or(NOT_FINISHED, millis);
+        stmt = stmt.push_bind(" AND finished_at < ", end);
+    }
+    stmt
+}
+
+/// All ranges; those over fields that are not `indexed` are kept from choosing an index.
+fn hinted_ranges<DB: Db>(
+    stmt: Stmt<DB>,
+    filter: &DeploymentFilter,
+    indexed: impl Fn(Ranged) -> bool,
+) -> Stmt<DB> {
+    let mut stmt = ranges(stmt, filter, &indexed);
+    if !indexed(Ranged::UpdatedAt) {
+        if let Some(after) = filter.updated_after {
+            stmt = stmt.push_bind(" AND +updated_at >= ", millis(after));
+        }
+        if let Some(before) = filter.updated_before {
+            stmt = stmt.push_bind(" AND +updated_at <= ", millis(before));
+        }
+    }
+    if !indexed(Ranged::FinishedAt) && Ranged::FinishedAt.is_in(filter) {
+        if let Some(after) = filter.finished_after {
+            stmt = stmt.push_bind(" AND +finished_at >= ", millis(after));
+        }
+        let end = filter.finished_before.map_or(NOT_FINISHED, millis);
+        stmt = stmt.push_bind(" AND +finished_at < ", end);
+    }
+    stmt
+}
+
+/// What lies beyond a position.
+fn beyond<DB: Db>(
+    stmt: Stmt<DB>,
+    query: &DeploymentQuery,
+    after: &DeploymentPosition,
+    plan: Plan,
+) -> Stmt<DB> {
+    use Direction::{Ascending, Descending};
+    let walk = plan == Plan::Walk;
+    let time = |key: &PositionKey| match key {
+        PositionKey::Time(Some(time)) => millis(*time),
+        _ => NOT_FINISHED,
+    };
+    let stmt = match (query.order, query.direction, walk) {
+        (DeploymentOrder::Id, Ascending, true) => return stmt.push_bind(" AND iid > ", after.iid.0),
+        (DeploymentOrder::Id, Descending, true) => return stmt.push_bind(" AND iid < ", after.iid.0),
+        (DeploymentOrder::Id, Ascending, false) => return stmt.push_bind(" AND +iid > ", after.iid.0),
+        (DeploymentOrder::Id, Descending, false) => return stmt.push_bind(" AND +iid < ", after.iid.0),
+        (DeploymentOrder::UpdatedAt, Ascending, true) => stmt.push(" AND (updated_at, iid) > ("),
+        (DeploymentOrder::UpdatedAt, Descending, true) => stmt.push(" AND (updated_at, iid) < ("),
+        (DeploymentOrder::UpdatedAt, Ascending, false) => stmt.push(" AND (+updated_at, iid) > ("),
+        (DeploymentOrder::UpdatedAt, Descending, false) => stmt.push(" AND (+updated_at, iid) < ("),
+        (DeploymentOrder::FinishedAt, Ascending, true) => stmt.push(" AND (finished_at, iid) > ("),
+        (DeploymentOrder::FinishedAt, Descending, true) => stmt.push(" AND (finished_at, iid) < ("),
+        (DeploymentOrder::FinishedAt, Ascending, false) => stmt.push(" AND (+finished_at, iid) > ("),
+        (DeploymentOrder::FinishedAt, Descending, false) => stmt.push(" AND (+finished_at, iid) < ("),
+        (DeploymentOrder::Ref, Ascending, true) => stmt.push(" AND (ref, iid) > ("),
+        (DeploymentOrder::Ref, Descending, true) => stmt.push(" AND (ref, iid) < ("),
+        (DeploymentOrder::Ref, Ascending, false) => stmt.push(" AND (ref || '', iid) > ("),
+        (DeploymentOrder::Ref, Descending, false) => stmt.push(" AND (ref || '', iid) < ("),
+    };
+    let stmt = match &after.key {
+        PositionKey::Text(text) => stmt.push_bind("", text.clone()),
+        key => stmt.push_bind("", time(key)),
+    };
+    stmt.push_bind(", ", after.iid.0).push(")")
+}
+
+/// The order of the page's ids, and of its rows.
+fn order_by(query: &DeploymentQuery, plan: Plan) -> (&'static str, &'static str) {
+    use Direction::{Ascending, Descending};
+    let walk = plan == Plan::Walk;
+    match (query.order, query.direction) {
+        (DeploymentOrder::Id, Ascending) => (
+            if walk { " ORDER BY iid" } else { " ORDER BY +iid" },
+            " ORDER BY d.iid",
+        ),
+        (DeploymentOrder::Id, Descending) => (
+            if walk {
+                " ORDER BY iid DESC"
+            } else {
+                " ORDER BY +iid DESC"
+            },
+            " ORDER BY d.iid DESC",
+        ),
+        (DeploymentOrder::UpdatedAt, Ascending) => (
+            if walk {
+                " ORDER BY updated_at, iid"
+            } else {
+                " ORDER BY +updated_at, iid"
+            },
+            " ORDER BY d.updated_at, d.iid",
+        ),
+        (DeploymentOrder::UpdatedAt, Descending) => (
+            if walk {
+                " ORDER BY updated_at DESC, iid DESC"
+            } else {
+                " ORDER BY +updated_at DESC, iid DESC"
+            },
+            " ORDER BY d.updated_at DESC, d.iid DESC",
+        ),
+        (DeploymentOrder::FinishedAt, Ascending) => (
+            if walk {
+                " ORDER BY finished_at, iid"
+            } else {
+                " ORDER BY +finished_at, iid"
+            },
+            " ORDER BY d.finished_at, d.iid",
+        ),
+        (DeploymentOrder::FinishedAt, Descending) => (
+            if walk {
+                " ORDER BY finished_at DESC, iid DESC"
+            } else {
+                " ORDER BY +finished_at DESC, iid DESC"
+            },
+            " ORDER BY d.finished_at DESC, d.iid DESC",
+        ),
+        (DeploymentOrder::Ref, Ascending) => (
+            if walk {
+                " ORDER BY ref, iid"
+            } else {
+                " ORDER BY ref || '', iid"
+            },
+            " ORDER BY d.ref, d.iid",
+        ),
+        (DeploymentOrder::Ref, Descending) => (
+            if walk {
+                " ORDER BY ref DESC, iid DESC"
+            } else {
+                " ORDER BY ref || '' DESC, iid DESC"
+            },
+            " ORDER BY d.ref DESC, d.iid DESC",
+        ),
+    }
+}

@@ -1,0 +1,257 @@
+//! The SQL store, written once for every engine: text, rows, transactions. Engines bring DDL, options and a few
+//! constants (`seam.rs`).
+
+mod db;
+mod deployment;
+mod environment;
+mod event;
+mod project;
+mod request;
+mod row;
+pub mod seam;
+mod user;
+
+use std::{future::Future, pin::Pin};
+
+use async_trait::async_trait;
+use sqlx::{Pool, Transaction, pool::PoolConnection};
+use tokio_util::task::TaskTracker;
+
+pub use db::Db;
+
+use crate::{
+    domain::{
+        Time,
+        deployment::{Deployment, DeploymentPosition, DeploymentQuery},
+        directory::{ProjectView, User},
+        environment::{Environment, EnvironmentFilter},
+        event::ProjectChange,
+        id::{DeploymentId, EnvironmentId, EnvironmentKey, ProjectId, ProjectKey, TokenId, UserId, UserKey},
+        page::{Page, PageRequest, TOTAL_MAX},
+        token::{SecretHash, Token},
+    },
+    store::{Decide, Done, ProjectAnswer, ProjectState, Result, Select, Store, StoreError, Terms},
+};
+use seam::{Class, Stmt, sql};
+
+/// How often a change is tried when other transactions are in the way.
+const ATTEMPTS: usize = 4;
+
+/// A store on one engine. Writes go through `writer`; SQLite gives it a single connection.
+pub struct SqlStore<DB: Db> {
+    writer: Pool<DB>,
+    reader: Pool<DB>,
+    tasks: TaskTracker,
+}
+
+/// Work inside a write transaction; may be done again on another one.
+trait Work<DB: Db>: Send + Sync + 'static {
+    /// What comes of it, and whether to keep it.
+    type Output: Send + 'static;
+
+    fn run<'a>(
+        &'a self,
+        connection: &'a mut DB::Connection,
+    ) -> Pin<Box<dyn Future<Output = Result<(Self::Output, Keep)>> + Send + 'a>>;
+}
+
+/// Whether a transaction's changes are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Yes,
+    No,
+}
+
+impl<DB: Db> SqlStore<DB> {
+    /// A store on these pools; they may be the same.
+    pub fn new(writer: Pool<DB>, reader: Pool<DB>) -> Self {
+        Self {
+            writer,
+            reader,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// The pool that reads.
+    pub fn reader(&self) -> &Pool<DB> {
+        &self.reader
+    }
+
+    async fn read(&self) -> Result<PoolConnection<DB>> {
+        self.reader.acquire().await.map_err(failed::<DB>)
+    }
+
+    /// Does `work` in a write transaction of its own, on a task of its own: a caller that goes away in the middle can
+    /// neither tear a transaction nor leave its outcome open.
+    async fn write<W: Work<DB>>(&self, work: W) -> Result<W::Output> {
+        let writer = self.writer.clone();
+        self.tasks
+            .spawn(async move { write_retrying(&writer, &work).await })
+            .await
+            .map_err(|error| StoreError::Other(error.into()))?
+    }
+}
+
+async fn write_retrying<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W) -> Result<W::Output> {
+    let mut attempt = 1;
+    loop {
+        match write_once(writer, work).await {
+            Err(StoreError::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn write_once<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W) -> Result<W::Output> {
+    let mut transaction: Transaction<'static, DB> =
+        writer.begin_with(DB::BEGIN_WRITE).await.map_err(failed::<DB>)?;
+    let (output, keep) = match work.run(&mut transaction).await {
+        Ok(done) => done,
+        Err(error) => {
+            transaction.rollback().await.map_err(failed::<DB>)?;
+            return Err(error);
+        }
+    };
+    match keep {
+        Keep::No => transaction.rollback().await.map_err(failed::<DB>)?,
+        Keep::Yes => transaction
+            .commit()
+            .await
+            .map_err(|error| match DB::classify(&error) {
+                Class::Gone => StoreError::OutcomeUnknown(error),
+                _ => failed::<DB>(error),
+            })?,
+    }
+    Ok(output)
+}
+
+/// What an engine's error means to the caller.
+fn failed<DB: Db>(error: sqlx::Error) -> StoreError {
+    match DB::classify(&error) {
+        Class::Busy | Class::Gone => StoreError::Unavailable(error),
+        Class::Conflict => StoreError::Conflict(error),
+        Class::Other => StoreError::Other(Box::new(error)),
+    }
+}
+
+/// Reads at most one row of a table into the domain.
+async fn find<DB, R, T>(connection: &mut DB::Connection, stmt: Stmt<DB>) -> Result<Option<T>>
+where
+    DB: Db + seam::Reads<R>,
+    T: TryFrom<R, Error = StoreError>,
+{
+    stmt.optional::<R>(connection)
+        .await
+        .map_err(failed::<DB>)?
+        .map(T::try_from)
+        .transpose()
+}
+
+/// Reads rows of a table into the domain.
+async fn list<DB, R, T>(connection: &mut DB::Connection, stmt: Stmt<DB>) -> Result<Vec<T>>
+where
+    DB: Db + seam::Reads<R>,
+    T: TryFrom<R, Error = StoreError>,
+{
+    stmt.all::<R>(connection)
+        .await
+        .map_err(failed::<DB>)?
+        .into_iter()
+        .map(T::try_from)
+        .collect()
+}
+
+/// Counts the rows that follow `FROM` in `from`, but no further than one past [`TOTAL_MAX`].
+async fn count<DB: Db>(
+    connection: &mut DB::Connection,
+    from: impl FnOnce(Stmt<DB>) -> Stmt<DB>,
+) -> Result<i64> {
+    let stmt = from(sql::<DB>("SELECT COUNT(*) FROM (SELECT 1 AS one"))
+        .push_bind(" LIMIT ", TOTAL_MAX + 1)
+        .push(") AS counted");
+    Ok(stmt.one::<(i64,)>(connection).await.map_err(failed::<DB>)?.0)
+}
+
+#[async_trait]
+impl<DB: Db> Store for SqlStore<DB> {
+    async fn token_find(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
+        user::token_find::<DB>(&mut *self.read().await?, hash).await
+    }
+
+    async fn token_touch(&self, id: TokenId, at: Time) -> Result<()> {
+        self.write(user::Touch { id, at }).await
+    }
+
+    async fn user_find(&self, key: &UserKey) -> Result<Option<User>> {
+        user::find_by_key::<DB>(&mut *self.read().await?, key).await
+    }
+
+    async fn project_find(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<ProjectView>> {
+        project::view::<DB>(&mut *self.read().await?, key, viewer).await
+    }
+
+    async fn environment_find(
+        &self,
+        project: ProjectId,
+        key: &EnvironmentKey,
+    ) -> Result<Option<Environment>> {
+        environment::find_by_key::<DB>(&mut *self.read().await?, project, key).await
+    }
+
+    async fn environment_list(
+        &self,
+        project: ProjectId,
+        filter: &EnvironmentFilter,
+        page: &PageRequest<EnvironmentId>,
+    ) -> Result<Page<Environment, EnvironmentId>> {
+        environment::page::<DB>(&mut *self.read().await?, project, filter, page).await
+    }
+
+    async fn deployment_find(&self, project: ProjectId, id: DeploymentId) -> Result<Option<Deployment>> {
+        deployment::find_by_id::<DB>(&mut *self.read().await?, project, id).await
+    }
+
+    async fn deployment_last_success(&self, environment: EnvironmentId) -> Result<Option<Deployment>> {
+        deployment::last_success::<DB>(&mut *self.read().await?, environment).await
+    }
+
+    async fn deployment_list(
+        &self,
+        project: ProjectId,
+        query: &DeploymentQuery,
+        page: &PageRequest<DeploymentPosition>,
+    ) -> Result<Page<Deployment, DeploymentPosition>> {
+        deployment::page::<DB>(&mut *self.read().await?, project, query, page).await
+    }
+
+    async fn project_change(
+        &self,
+        project: ProjectKey,
+        select: Select,
+        terms: Terms<ProjectAnswer>,
+        decide: Decide<ProjectState, ProjectChange>,
+    ) -> Result<Done<ProjectAnswer>> {
+        self.write(project::Change {
+            project,
+            select,
+            terms,
+            decide,
+        })
+        .await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        sql::<DB>("SELECT CAST(1 AS BIGINT)")
+            .one::<(i64,)>(&mut *self.read().await?)
+            .await
+            .map(drop)
+            .map_err(failed::<DB>)
+    }
+
+    async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.writer.close().await;
+        self.reader.close().await;
+    }
+}

@@ -1,0 +1,84 @@
+//! Requests that carried an id: their answers, kept for a day.
+
+use chrono::TimeDelta;
+
+use super::{
+    Db, failed,
+    row::{RequestRow, millis},
+    seam::sql,
+};
+use crate::{
+    domain::{
+        Time,
+        error::{Error, Reason},
+    },
+    store::{Result, Terms},
+};
+
+/// How long an answer is kept.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+/// How many outdated answers each new one clears away, so that the table stays small without a job of its own.
+const CLEARED: i64 = 8;
+
+/// The answer that was given to this request, if it is a repeat; a refusal, if the id was used for something else.
+pub async fn replay<DB: Db, A>(connection: &mut DB::Connection, terms: &Terms<A>) -> Result<Option<Vec<u8>>> {
+    let Some(request) = &terms.request else {
+        return Ok(None);
+    };
+    let stored = sql::<DB>(
+        "SELECT fingerprint, answer FROM requests WHERE user_id = $1 AND request_id = $2 AND created_at > $3",
+    )
+    .bind(terms.actor.0)
+    .bind(request.id.clone())
+    .bind(millis(terms.now - KEPT))
+    .optional::<RequestRow>(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    match stored {
+        Some(row) if row.fingerprint != request.fingerprint => Err(Error::new(
+            Reason::RequestIdReused,
+            "the request_id was used within 24 hours for a request with other content",
+        )
+        .into()),
+        stored => Ok(stored.map(|row| row.answer)),
+    }
+}
+
+/// Remembers an answer for a repeat.
+pub async fn remember<DB: Db, A>(
+    connection: &mut DB::Connection,
+    terms: &Terms<A>,
+    answer: &A,
+) -> Result<()> {
+    let Some(request) = &terms.request else {
+        return Ok(());
+    };
+    clear::<DB>(connection, terms.now).await?;
+    sql::<DB>(
+        "INSERT INTO requests (user_id, request_id, fingerprint, answer, created_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (user_id, request_id) DO UPDATE SET fingerprint = excluded.fingerprint, \
+         answer = excluded.answer, created_at = excluded.created_at",
+    )
+    .bind(terms.actor.0)
+    .bind(request.id.clone())
+    .bind(request.fingerprint.clone())
+    .bind((terms.encode)(answer))
+    .bind(millis(terms.now))
+    .run(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(())
+}
+
+async fn clear<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<()> {
+    sql::<DB>(
+        "DELETE FROM requests WHERE (user_id, request_id) IN \
+         (SELECT user_id, request_id FROM requests WHERE created_at <= $1 ORDER BY created_at LIMIT $2)",
+    )
+    .bind(millis(now - KEPT))
+    .bind(CLEARED)
+    .run(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(())
+}

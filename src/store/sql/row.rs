@@ -1,0 +1,475 @@
+//! Rows as the tables have them, and the way from a row to the domain: an impossible row is a defect that names itself.
+
+use chrono::DateTime;
+use sqlx::FromRow;
+
+use crate::{
+    domain::{
+        Time,
+        access::AccessLevel,
+        deployment::{Deployment, DeploymentStatus},
+        directory::{
+            Container, Group, GroupShare, GroupView, Membership, Project, ProjectView, Standing, User,
+            UserState, UserSummary, Visibility,
+        },
+        environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
+        id::{DeploymentId, EnvironmentId, GroupId, Iid, ProjectId, TokenId, UserId},
+        token::{Scope, Token},
+    },
+    store::StoreError,
+};
+
+/// `finished_at` of what has not finished: later than everything.
+pub const NOT_FINISHED: i64 = i64::MAX;
+
+/// A time as the store keeps it.
+pub fn millis(time: Time) -> i64 {
+    time.timestamp_millis()
+}
+
+/// A row that cannot be: which table, which column, which id.
+fn inconsistent(table: &'static str, column: &'static str, id: i64) -> StoreError {
+    StoreError::Inconsistent { table, column, id }
+}
+
+/// A time out of a row of `table`.
+fn time(table: &'static str, column: &'static str, id: i64, millis: i64) -> Result<Time, StoreError> {
+    DateTime::from_timestamp_millis(millis).ok_or_else(|| inconsistent(table, column, id))
+}
+
+fn level(table: &'static str, id: i64, number: i64) -> Result<AccessLevel, StoreError> {
+    AccessLevel::from_number(number).ok_or_else(|| inconsistent(table, "access_level", id))
+}
+
+#[derive(Debug, FromRow)]
+pub struct LockRow {
+    pub id: i64,
+    pub latest_at: i64,
+    pub last_iid: i64,
+    pub last_event: i64,
+}
+
+#[derive(Debug, FromRow)]
+pub struct RequestRow {
+    pub fingerprint: String,
+    pub answer: Vec<u8>,
+}
+
+#[derive(Debug, FromRow)]
+pub struct UserRow {
+    pub id: i64,
+    pub username: String,
+    pub name: String,
+    pub email: Option<String>,
+    pub public_email: Option<String>,
+    pub avatar_url: Option<String>,
+    pub state: String,
+    pub admin: bool,
+    pub external: bool,
+    pub created_at: i64,
+    pub version: i64,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = StoreError;
+
+    fn try_from(row: UserRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            state: UserState::parse(&row.state).ok_or_else(|| inconsistent("users", "state", row.id))?,
+            created_at: time("users", "created_at", row.id, row.created_at)?,
+            id: UserId(row.id),
+            username: row.username,
+            name: row.name,
+            email: row.email,
+            public_email: row.public_email,
+            avatar_url: row.avatar_url,
+            admin: row.admin,
+            external: row.external,
+            version: row.version,
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub struct TokenRow {
+    pub id: i64,
+    pub user_id: i64,
+    pub name: String,
+    pub scopes: String,
+    pub created_at: i64,
+    pub expires_at: Option<i64>,
+    pub revoked_at: Option<i64>,
+    pub last_used_at: Option<i64>,
+}
+
+impl TryFrom<TokenRow> for Token {
+    type Error = StoreError;
+
+    fn try_from(row: TokenRow) -> Result<Self, StoreError> {
+        let at = |column, value: Option<i64>| {
+            value
+                .map(|millis| time("tokens", column, row.id, millis))
+                .transpose()
+        };
+        Ok(Self {
+            scopes: row
+                .scopes
+                .split_whitespace()
+                .map(|word| Scope::parse(word).ok_or_else(|| inconsistent("tokens", "scopes", row.id)))
+                .collect::<Result<_, _>>()?,
+            created_at: time("tokens", "created_at", row.id, row.created_at)?,
+            expires_at: at("expires_at", row.expires_at)?,
+            revoked_at: at("revoked_at", row.revoked_at)?,
+            last_used_at: at("last_used_at", row.last_used_at)?,
+            id: TokenId(row.id),
+            user_id: UserId(row.user_id),
+            name: row.name,
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub struct GroupRow {
+    pub id: i64,
+    pub parent_id: Option<i64>,
+    pub path: String,
+    pub full_path: String,
+    pub name: String,
+    pub full_name: String,
+    pub description: String,
+    pub visibility: String,
+    pub created_at: i64,
+    pub version: i64,
+}
+
+impl TryFrom<GroupRow> for Group {
+    type Error = StoreError;
+
+    fn try_from(row: GroupRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            visibility: Visibility::parse(&row.visibility)
+                .ok_or_else(|| inconsistent("groups", "visibility", row.id))?,
+            created_at: time("groups", "created_at", row.id, row.created_at)?,
+            id: GroupId(row.id),
+            parent_id: row.parent_id.map(GroupId),
+            path: row.path,
+            full_path: row.full_path,
+            name: row.name,
+            full_name: row.full_name,
+            description: row.description,
+            version: row.version,
+        })
+    }
+}
+
+/// What a user is to a project or group; the columns are null where they are nothing.
+#[derive(Debug, FromRow)]
+pub struct StandingRow {
+    pub project_level: Option<i64>,
+    pub group_level: Option<i64>,
+    pub shared_level: Option<i64>,
+}
+
+impl StandingRow {
+    fn standing(&self, id: i64) -> Result<Standing, StoreError> {
+        let read = |number: Option<i64>| number.map(|number| level("memberships", id, number)).transpose();
+        Ok(Standing {
+            project: read(self.project_level)?,
+            group: read(self.group_level)?,
+            shared: read(self.shared_level)?,
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub struct GroupViewRow {
+    #[sqlx(flatten)]
+    pub group: GroupRow,
+    #[sqlx(flatten)]
+    pub standing: StandingRow,
+}
+
+impl TryFrom<GroupViewRow> for GroupView {
+    type Error = StoreError;
+
+    fn try_from(row: GroupViewRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            standing: row.standing.standing(row.group.id)?,
+            group: row.group.try_into()?,
+        })
+    }
+}
+
+/// A project with its group; the group's columns are prefixed with `group_`.
+#[derive(Debug, FromRow)]
+pub struct ProjectRow {
+    pub id: i64,
+    pub path: String,
+    pub full_path: String,
+    pub name: String,
+    pub description: String,
+    pub visibility: String,
+    pub default_branch: String,
+    pub archived: bool,
+    pub creator_id: i64,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub version: i64,
+    pub group_id: i64,
+    pub group_parent_id: Option<i64>,
+    pub group_path: String,
+    pub group_full_path: String,
+    pub group_name: String,
+    pub group_full_name: String,
+    pub group_description: String,
+    pub group_visibility: String,
+    pub group_created_at: i64,
+    pub group_version: i64,
+}
+
+impl TryFrom<ProjectRow> for Project {
+    type Error = StoreError;
+
+    fn try_from(row: ProjectRow) -> Result<Self, StoreError> {
+        let at = |column, millis| time("projects", column, row.id, millis);
+        Ok(Self {
+            visibility: Visibility::parse(&row.visibility)
+                .ok_or_else(|| inconsistent("projects", "visibility", row.id))?,
+            created_at: at("created_at", row.created_at)?,
+            updated_at: at("updated_at", row.updated_at)?,
+            id: ProjectId(row.id),
+            path: row.path,
+            full_path: row.full_path,
+            name: row.name,
+            description: row.description,
+            default_branch: row.default_branch,
+            archived: row.archived,
+            creator_id: UserId(row.creator_id),
+            version: row.version,
+            group: GroupRow {
+                id: row.group_id,
+                parent_id: row.group_parent_id,
+                path: row.group_path,
+                full_path: row.group_full_path,
+                name: row.group_name,
+                full_name: row.group_full_name,
+                description: row.group_description,
+                visibility: row.group_visibility,
+                created_at: row.group_created_at,
+                version: row.group_version,
+            }
+            .try_into()?,
+        })
+    }
+}
+
+/// A project with its group and what a user is to it.
+#[derive(Debug, FromRow)]
+pub struct ViewRow {
+    #[sqlx(flatten)]
+    pub project: ProjectRow,
+    #[sqlx(flatten)]
+    pub standing: StandingRow,
+}
+
+impl TryFrom<ViewRow> for ProjectView {
+    type Error = StoreError;
+
+    fn try_from(row: ViewRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            standing: row.standing.standing(row.project.id)?,
+            project: row.project.try_into()?,
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub struct MembershipRow {
+    pub id: i64,
+    pub project_id: Option<i64>,
+    pub group_id: Option<i64>,
+    pub access_level: i64,
+    pub created_at: i64,
+    pub version: i64,
+    pub user_id: i64,
+    pub username: String,
+    pub user_name: String,
+    pub public_email: Option<String>,
+    pub avatar_url: Option<String>,
+    pub user_state: String,
+}
+
+impl TryFrom<MembershipRow> for Membership {
+    type Error = StoreError;
+
+    fn try_from(row: MembershipRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            container: container("memberships", row.id, row.project_id, row.group_id)?,
+            access_level: level("memberships", row.id, row.access_level)?,
+            created_at: time("memberships", "created_at", row.id, row.created_at)?,
+            version: row.version,
+            user: UserSummary {
+                state: UserState::parse(&row.user_state)
+                    .ok_or_else(|| inconsistent("users", "state", row.user_id))?,
+                id: UserId(row.user_id),
+                username: row.username,
+                name: row.user_name,
+                public_email: row.public_email,
+                avatar_url: row.avatar_url,
+            },
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub struct ShareRow {
+    pub id: i64,
+    pub shared_project_id: Option<i64>,
+    pub shared_group_id: Option<i64>,
+    pub group_id: i64,
+    pub group_full_path: String,
+    pub access_level: i64,
+    pub created_at: i64,
+    pub version: i64,
+}
+
+impl TryFrom<ShareRow> for GroupShare {
+    type Error = StoreError;
+
+    fn try_from(row: ShareRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            container: container("group_shares", row.id, row.shared_project_id, row.shared_group_id)?,
+            access_level: level("group_shares", row.id, row.access_level)?,
+            created_at: time("group_shares", "created_at", row.id, row.created_at)?,
+            group_id: GroupId(row.group_id),
+            group_full_path: row.group_full_path,
+            version: row.version,
+        })
+    }
+}
+
+fn container(
+    table: &'static str,
+    id: i64,
+    project: Option<i64>,
+    group: Option<i64>,
+) -> Result<Container, StoreError> {
+    match (project, group) {
+        (Some(project), None) => Ok(Container::Project(ProjectId(project))),
+        (None, Some(group)) => Ok(Container::Group(GroupId(group))),
+        _ => Err(inconsistent(table, "group_id", id)),
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub struct EnvironmentRow {
+    pub id: i64,
+    pub project_id: i64,
+    pub name: String,
+    pub slug: String,
+    pub external_url: Option<String>,
+    pub state: String,
+    pub tier: String,
+    pub description: Option<String>,
+    pub auto_stop_setting: String,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub version: i64,
+}
+
+impl TryFrom<EnvironmentRow> for Environment {
+    type Error = StoreError;
+
+    fn try_from(row: EnvironmentRow) -> Result<Self, StoreError> {
+        let bad = |column| inconsistent("environments", column, row.id);
+        Ok(Self {
+            state: EnvironmentState::parse(&row.state).ok_or_else(|| bad("state"))?,
+            tier: EnvironmentTier::parse(&row.tier).ok_or_else(|| bad("tier"))?,
+            auto_stop_setting: AutoStopSetting::parse(&row.auto_stop_setting)
+                .ok_or_else(|| bad("auto_stop_setting"))?,
+            created_at: time("environments", "created_at", row.id, row.created_at)?,
+            updated_at: time("environments", "updated_at", row.id, row.updated_at)?,
+            id: EnvironmentId(row.id),
+            project_id: ProjectId(row.project_id),
+            name: row.name,
+            slug: row.slug,
+            external_url: row.external_url,
+            description: row.description,
+            version: row.version,
+        })
+    }
+}
+
+/// A deployment with its environment and, if it is still there, its user.
+#[derive(Debug, FromRow)]
+pub struct DeploymentRow {
+    pub id: i64,
+    pub project_id: i64,
+    pub iid: i64,
+    #[sqlx(rename = "ref")]
+    pub git_ref: String,
+    pub tag: bool,
+    pub sha: String,
+    pub status: String,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub finished_at: i64,
+    pub version: i64,
+    pub environment_id: i64,
+    pub environment_name: String,
+    pub environment_slug: String,
+    pub environment_external_url: Option<String>,
+    pub environment_created_at: i64,
+    pub environment_updated_at: i64,
+    pub user_id: Option<i64>,
+    pub username: Option<String>,
+    pub user_name: Option<String>,
+    pub public_email: Option<String>,
+    pub avatar_url: Option<String>,
+    pub user_state: Option<String>,
+}
+
+impl TryFrom<DeploymentRow> for Deployment {
+    type Error = StoreError;
+
+    fn try_from(row: DeploymentRow) -> Result<Self, StoreError> {
+        let bad = |column| inconsistent("deployments", column, row.id);
+        let at = |column, millis| time("deployments", column, row.id, millis);
+        let user = match (row.user_id, row.username, row.user_name, row.user_state) {
+            (Some(id), Some(username), Some(name), Some(state)) => Some(UserSummary {
+                id: UserId(id),
+                username,
+                name,
+                public_email: row.public_email,
+                avatar_url: row.avatar_url,
+                state: UserState::parse(&state).ok_or_else(|| inconsistent("users", "state", id))?,
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            status: DeploymentStatus::parse(&row.status).ok_or_else(|| bad("status"))?,
+            created_at: at("created_at", row.created_at)?,
+            updated_at: at("updated_at", row.updated_at)?,
+            finished_at: match row.finished_at {
+                NOT_FINISHED => None,
+                millis => Some(at("finished_at", millis)?),
+            },
+            environment: EnvironmentSummary {
+                id: EnvironmentId(row.environment_id),
+                name: row.environment_name,
+                slug: row.environment_slug,
+                external_url: row.environment_external_url,
+                created_at: at("environment.created_at", row.environment_created_at)?,
+                updated_at: at("environment.updated_at", row.environment_updated_at)?,
+            },
+            id: DeploymentId(row.id),
+            iid: Iid(row.iid),
+            project_id: ProjectId(row.project_id),
+            git_ref: row.git_ref,
+            tag: row.tag,
+            sha: row.sha,
+            user,
+            version: row.version,
+        })
+    }
+}

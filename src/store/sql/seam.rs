@@ -1,0 +1,176 @@
+//! The seam between the one SQL store and its engines: the only place that names sqlx's generics.
+//!
+//! [`Driver`] is what an engine has to bring, [`Db`] the list of all types that are bound to statements or read from
+//! rows, [`Stmt`] a statement on its way. Both engines take the same text with `$1` placeholders.
+
+use std::{borrow::Cow, future::Future};
+
+use sqlx::{
+    Arguments, AssertSqlSafe, Database, Encode, FromRow, IntoArguments, SqlSafeStr as _, SqlStr, Type,
+    error::BoxDynError,
+};
+
+/// What went wrong, as far as it decides what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The engine is occupied or cannot write now; nothing was changed.
+    Busy,
+    /// Another transaction was in the way; a repeat can succeed.
+    Conflict,
+    /// The connection is away: what was under way may or may not have happened.
+    Gone,
+    /// Anything else: a defect.
+    Other,
+}
+
+/// What an engine brings.
+pub trait Driver: Database<Arguments: IntoArguments<Self> + 'static> {
+    /// Begins a transaction that will write.
+    const BEGIN_WRITE: &'static str;
+
+    /// Runs a statement and returns its rows.
+    fn rows(
+        connection: &mut Self::Connection,
+        sql: SqlStr,
+        arguments: Self::Arguments,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, sqlx::Error>> + Send;
+
+    /// Runs a statement and returns how many rows it changed.
+    fn run(
+        connection: &mut Self::Connection,
+        sql: SqlStr,
+        arguments: Self::Arguments,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// Says what an error means; by code, never by text.
+    fn classify(error: &sqlx::Error) -> Class;
+}
+
+/// The engine can bind a `T`.
+pub trait Carries<T>: Database {
+    /// Adds a value to the arguments.
+    fn add(arguments: &mut Self::Arguments, value: T) -> Result<(), BoxDynError>;
+}
+
+impl<DB: Database, T: for<'q> Encode<'q, DB> + Type<DB>> Carries<T> for DB {
+    fn add(arguments: &mut Self::Arguments, value: T) -> Result<(), BoxDynError> {
+        arguments.add(value)
+    }
+}
+
+/// The engine's rows can be read as a `T`.
+pub trait Reads<T>: Database {
+    /// Reads a row.
+    fn read(row: &Self::Row) -> Result<T, sqlx::Error>;
+}
+
+impl<DB: Database, T: for<'r> FromRow<'r, DB::Row>> Reads<T> for DB {
+    fn read(row: &Self::Row) -> Result<T, sqlx::Error> {
+        T::from_row(row)
+    }
+}
+
+/// A statement with its arguments. Its text is put together from constants only, which is what makes it safe.
+pub struct Stmt<DB: Driver> {
+    text: Cow<'static, str>,
+    arguments: DB::Arguments,
+    failed: Option<BoxDynError>,
+}
+
+/// Starts a statement whose placeholders are numbered by hand: bind their values in that order.
+pub fn sql<DB: Driver>(text: &'static str) -> Stmt<DB> {
+    Stmt {
+        text: Cow::Borrowed(text),
+        arguments: DB::Arguments::default(),
+        failed: None,
+    }
+}
+
+impl<DB: Driver> Stmt<DB> {
+    /// Gives the next placeholder its value.
+    #[must_use]
+    pub fn bind<T>(mut self, value: T) -> Self
+    where
+        DB: Carries<T>,
+    {
+        if let Err(error) = DB::add(&mut self.arguments, value) {
+            self.failed.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Adds text.
+    #[must_use]
+    pub fn push(mut self, text: &'static str) -> Self {
+        self.text.to_mut().push_str(text);
+        self
+    }
+
+    /// Adds text and, behind it, a placeholder with its value.
+    #[must_use]
+    pub fn push_bind<T>(self, text: &'static str, value: T) -> Self
+    where
+        DB: Carries<T>,
+    {
+        let mut stmt = self.push(text).bind(value);
+        let place = format!("${}", stmt.arguments.len());
+        stmt.text.to_mut().push_str(&place);
+        stmt
+    }
+
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn into_parts(self) -> Result<(SqlStr, DB::Arguments), sqlx::Error> {
+        if let Some(error) = self.failed {
+            return Err(sqlx::Error::Encode(error));
+        }
+        let sql = match self.text {
+            Cow::Borrowed(text) => text.into_sql_str(),
+            Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
+        };
+        Ok((sql, self.arguments))
+    }
+
+    /// Runs it and reads every row.
+    pub async fn all<T>(self, connection: &mut DB::Connection) -> Result<Vec<T>, sqlx::Error>
+    where
+        DB: Reads<T>,
+    {
+        let (sql, arguments) = self.into_parts()?;
+        DB::rows(connection, sql, arguments)
+            .await?
+            .iter()
+            .map(<DB as Reads<T>>::read)
+            .collect()
+    }
+
+    /// Runs it and reads the first row, if there is one.
+    pub async fn optional<T>(self, connection: &mut DB::Connection) -> Result<Option<T>, sqlx::Error>
+    where
+        DB: Reads<T>,
+    {
+        let (sql, arguments) = self.into_parts()?;
+        DB::rows(connection, sql, arguments)
+            .await?
+            .first()
+            .map(<DB as Reads<T>>::read)
+            .transpose()
+    }
+
+    /// Runs it and reads the first row, which has to be there.
+    pub async fn one<T>(self, connection: &mut DB::Connection) -> Result<T, sqlx::Error>
+    where
+        DB: Reads<T>,
+    {
+        self.optional(connection).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Runs it and returns how many rows it changed.
+    pub async fn run(self, connection: &mut DB::Connection) -> Result<u64, sqlx::Error> {
+        let (sql, arguments) = self.into_parts()?;
+        DB::run(connection, sql, arguments).await
+    }
+}

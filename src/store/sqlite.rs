@@ -1,0 +1,120 @@
+//! SQLite: options, pools, migrations, and what its errors mean.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    SqlStr, Sqlite, SqliteConnection,
+    migrate::Migrator,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+        SqliteSynchronous,
+    },
+};
+
+use super::{
+    Result, StoreError,
+    sql::{
+        Db, SqlStore,
+        seam::{Class, Driver},
+    },
+};
+
+/// The schema's history.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+
+/// How long a connection waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call waits for a connection before the store counts as busy.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many connections read. Each is a thread; more than a few do not help on one machine.
+const READERS: u32 = 4;
+
+/// The options of every connection: write-ahead log, each commit on disk before it is acknowledged, foreign keys on.
+pub fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", "-16384")
+        .pragma("temp_store", "MEMORY")
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        // A connection to a file does not go stale; asking would cost a thread hop each time.
+        .test_before_acquire(false)
+}
+
+/// Opens the store in `file`, making it if it is not there, and brings its schema up to date.
+pub async fn open(file: &Path) -> Result<SqlStore<Sqlite>> {
+    let writer = pool(1)
+        .connect_with(options(file))
+        .await
+        .map_err(StoreError::Unavailable)?;
+    MIGRATIONS.run(&writer).await?;
+    let reader = pool(READERS)
+        .connect_with(options(file).pragma("query_only", "ON"))
+        .await
+        .map_err(StoreError::Unavailable)?;
+    Ok(SqlStore::new(writer, reader))
+}
+
+impl Driver for Sqlite {
+    // A plain BEGIN would read first and then fail at once when another writer came between.
+    const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
+
+    async fn rows(
+        connection: &mut SqliteConnection,
+        sql: SqlStr,
+        arguments: SqliteArguments,
+    ) -> std::result::Result<Vec<SqliteRow>, sqlx::Error> {
+        sqlx::query_with(sql, arguments).fetch_all(connection).await
+    }
+
+    async fn run(
+        connection: &mut SqliteConnection,
+        sql: SqlStr,
+        arguments: SqliteArguments,
+    ) -> std::result::Result<u64, sqlx::Error> {
+        sqlx::query_with(sql, arguments)
+            .execute(connection)
+            .await
+            .map(|done| done.rows_affected())
+    }
+
+    fn classify(error: &sqlx::Error) -> Class {
+        const BUSY: i32 = 5;
+        const LOCKED: i32 = 6;
+        const READ_ONLY: i32 = 8;
+        const IO_ERROR: i32 = 10;
+        const FULL: i32 = 13;
+        const CANNOT_OPEN: i32 = 14;
+        match error {
+            sqlx::Error::Database(database) => {
+                if database.is_unique_violation() || database.is_foreign_key_violation() {
+                    return Class::Conflict;
+                }
+                let code = database.code().and_then(|code| code.parse::<i32>().ok());
+                // The low byte is the primary code.
+                match code.map(|code| code & 0xff) {
+                    Some(BUSY | LOCKED | READ_ONLY | FULL | CANNOT_OPEN) => Class::Busy,
+                    Some(IO_ERROR) => Class::Gone,
+                    _ => Class::Other,
+                }
+            }
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Class::Busy,
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Class::Gone,
+            _ => Class::Other,
+        }
+    }
+}
+
+impl Db for Sqlite {}
