@@ -1,6 +1,9 @@
 //! Gatehouse: a deployment ledger and approval gate.
 
+pub mod app;
 pub mod clock;
 pub mod domain;
+pub mod grpc;
 pub mod pb;
+pub mod server;
 pub mod store;

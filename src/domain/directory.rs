@@ -244,6 +244,11 @@ pub struct GroupShare {
 }
 
 impl User {
+    /// The etag: changes with every change.
+    pub fn etag(&self) -> String {
+        format!("\"{}-{}\"", self.id, self.version)
+    }
+
     /// What everyone may know.
     pub fn summary(&self) -> UserSummary {
         UserSummary {
@@ -257,7 +262,19 @@ impl User {
     }
 }
 
+impl Group {
+    /// The etag: changes with every change.
+    pub fn etag(&self) -> String {
+        format!("\"{}-{}\"", self.id, self.version)
+    }
+}
+
 impl Project {
+    /// The etag: changes with every change of its own fields.
+    pub fn etag(&self) -> String {
+        format!("\"{}-{}\"", self.id, self.version)
+    }
+
     /// The group's full name and the project's, joined by ` / `.
     pub fn full_name(&self) -> String {
         format!("{} / {}", self.group.full_name, self.name)

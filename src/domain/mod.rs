@@ -9,6 +9,7 @@ pub mod directory;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod guard;
 pub mod id;
 pub mod page;
 pub mod text;

@@ -1,0 +1,72 @@
+//! Who calls: from a token to a [`Caller`] (contract 3.1).
+
+use chrono::TimeDelta;
+
+use super::App;
+use crate::domain::{
+    access::{self, Caller},
+    error::{Error, Reason},
+    id::{UserId, UserKey},
+    token::{Scope, Secret},
+};
+
+/// How precisely the last use of a token is kept: a write for each use would cost more than it tells.
+const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(10);
+
+impl App {
+    /// The caller behind a presented token, if it covers `scope`; with `sudo`, the user acted as.
+    ///
+    /// Checked in this order: the token is there, is known, has not expired, was not revoked, covers the scope, its user
+    /// is not blocked, may act as the other, who exists and is not blocked.
+    pub async fn authenticate(
+        &self,
+        presented: Option<&Secret>,
+        sudo: Option<&str>,
+        scope: Scope,
+    ) -> Result<Caller, Error> {
+        let secret = presented.ok_or_else(|| Error::new(Reason::TokenMissing, "a token is required"))?;
+        let (token, user) = self
+            .store
+            .token_find(&secret.hash())
+            .await?
+            .ok_or_else(|| Error::new(Reason::TokenInvalid, "the token is not known"))?;
+        let now = self.now();
+        token.usable(now)?;
+        let mut caller = Caller { user, token };
+        caller.require_scope(scope)?;
+        access::active(&caller.user)?;
+        if let Some(sudo) = sudo {
+            self.act_as(&mut caller, sudo).await?;
+        }
+        if caller
+            .token
+            .last_used_at
+            .is_none_or(|last| now - last >= TOUCH_EVERY)
+        {
+            // A store that cannot write still answers reads: the note is not worth a refusal.
+            if let Err(error) = self.store.token_touch(caller.token.id, now).await {
+                tracing::warn!(error = ?error, token.id = caller.token.id.0, "cannot note the token's use");
+            }
+            caller.token.last_used_at = Some(now);
+        }
+        Ok(caller)
+    }
+
+    /// Lets an administrator act as the user with this id or name.
+    async fn act_as(&self, caller: &mut Caller, sudo: &str) -> Result<(), Error> {
+        if !caller.user.admin {
+            return Err(Error::new(
+                Reason::SudoNotAdmin,
+                "only administrators may act as others",
+            ));
+        }
+        let key = match sudo.parse() {
+            Ok(id) => UserKey::Id(UserId(id)),
+            Err(_) => UserKey::Name(sudo.to_owned()),
+        };
+        caller.user = self.store.user_find(&key).await?.ok_or_else(|| {
+            Error::new(Reason::SudoUserNotFound, "the user to act as does not exist").with("user", sudo)
+        })?;
+        access::active(&caller.user)
+    }
+}

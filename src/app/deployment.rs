@@ -1,0 +1,138 @@
+//! Recording, reading, moving and deleting deployments.
+
+use super::{App, Mutation};
+use crate::{
+    domain::{
+        access::{self, Caller, ProjectAction},
+        deployment::{
+            self, CreateDeployment, Deployment, DeploymentPosition, DeploymentQuery, DeploymentStatus,
+        },
+        environment::Environment,
+        error::{Error, Reason},
+        guard::Guard,
+        id::{DeploymentId, ProjectKey},
+        page::{Page, PageRequest},
+    },
+    store::{Done, ProjectAnswer, ProjectState, Select},
+};
+
+/// The refusal for a deployment that the project does not have.
+fn not_found(id: DeploymentId) -> Error {
+    Error::new(Reason::DeploymentNotFound, format!("deployment {id} not found"))
+}
+
+/// The selected deployment and its environment.
+fn selected(state: &ProjectState, id: DeploymentId) -> Result<(&Deployment, &Environment), Error> {
+    state
+        .deployment
+        .as_ref()
+        .zip(state.environment.as_ref())
+        .ok_or_else(|| not_found(id))
+}
+
+impl App {
+    /// Records a deployment, with its environment where that is new.
+    pub async fn deployment_create(
+        &self,
+        caller: &Caller,
+        project: ProjectKey,
+        command: CreateDeployment,
+        mutation: Mutation<ProjectAnswer>,
+    ) -> Result<Done<ProjectAnswer>, Error> {
+        let user = caller.user.clone();
+        let select = Select::EnvironmentNamed(command.environment.clone());
+        let decide = Box::new(move |state: &ProjectState| {
+            access::project(&user, state.view.as_ref(), ProjectAction::CreateDeployment)?;
+            access::project(&user, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
+            deployment::create(
+                &command,
+                user.id,
+                state.environment.as_ref(),
+                state.slug_taken,
+                state.last_success.as_ref(),
+                state.now,
+            )
+        });
+        Ok(self
+            .store
+            .project_change(project, select, self.terms(caller, mutation), decide)
+            .await?)
+    }
+
+    /// A deployment.
+    pub async fn deployment_get(
+        &self,
+        caller: &Caller,
+        project: &ProjectKey,
+        id: DeploymentId,
+    ) -> Result<Deployment, Error> {
+        let view = self
+            .project_for(caller, project, ProjectAction::ReadDeployment)
+            .await?;
+        self.store
+            .deployment_find(view.project.id, id)
+            .await?
+            .ok_or_else(|| not_found(id))
+    }
+
+    /// A page of a project's deployments.
+    pub async fn deployment_list(
+        &self,
+        caller: &Caller,
+        project: &ProjectKey,
+        query: &DeploymentQuery,
+        page: &PageRequest<DeploymentPosition>,
+    ) -> Result<Page<Deployment, DeploymentPosition>, Error> {
+        let view = self
+            .project_for(caller, project, ProjectAction::ReadDeployment)
+            .await?;
+        Ok(self.store.deployment_list(view.project.id, query, page).await?)
+    }
+
+    /// Moves a deployment to another status.
+    pub async fn deployment_update_status(
+        &self,
+        caller: &Caller,
+        project: ProjectKey,
+        id: DeploymentId,
+        status: DeploymentStatus,
+        guard: Guard,
+        mutation: Mutation<ProjectAnswer>,
+    ) -> Result<Done<ProjectAnswer>, Error> {
+        let user = caller.user.clone();
+        let decide = Box::new(move |state: &ProjectState| {
+            access::project(&user, state.view.as_ref(), ProjectAction::UpdateDeployment)?;
+            let (deployment, environment) = selected(state, id)?;
+            guard.check(&deployment.etag(), deployment.updated_at)?;
+            deployment.move_to(status, environment, state.now)
+        });
+        let terms = self.terms(caller, mutation);
+        Ok(self
+            .store
+            .project_change(project, Select::Deployment(id), terms, decide)
+            .await?)
+    }
+
+    /// Deletes a deployment.
+    pub async fn deployment_delete(
+        &self,
+        caller: &Caller,
+        project: ProjectKey,
+        id: DeploymentId,
+        guard: Guard,
+        mutation: Mutation<ProjectAnswer>,
+    ) -> Result<Done<ProjectAnswer>, Error> {
+        let user = caller.user.clone();
+        let decide = Box::new(move |state: &ProjectState| {
+            access::project(&user, state.view.as_ref(), ProjectAction::DestroyDeployment)?;
+            let (deployment, _) = selected(state, id)?;
+            guard.check(&deployment.etag(), deployment.updated_at)?;
+            deployment.delete(state.last_success.as_ref())
+        });
+        let terms = self.terms(caller, mutation);
+        Ok(self
+            .store
+            .project_change(project, Select::Deployment(id), terms, decide)
+            .await?)
+    }
+}

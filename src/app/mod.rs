@@ -1,0 +1,76 @@
+//! Use cases: who calls, may they, then the store. They know the [`Store`] trait, the rules and the clock; no wire
+//! format and no SQL.
+
+pub mod auth;
+pub mod deployment;
+pub mod environment;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Clock,
+    domain::{
+        Time,
+        access::{self, Caller, ProjectAction},
+        directory::ProjectView,
+        error::Error,
+        id::ProjectKey,
+    },
+    store::{Encode, RequestKey, Store, Terms},
+};
+
+/// Everything that the use cases need.
+#[derive(Clone)]
+pub struct App {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+/// How a caller wants a change made.
+pub struct Mutation<A> {
+    /// How to recognise a repeat.
+    pub request: Option<RequestKey>,
+    /// Do everything, then keep nothing.
+    pub validate_only: bool,
+    /// What to remember for a repeat.
+    pub encode: Encode<A>,
+}
+
+impl App {
+    /// The use cases on a store.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Now.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn terms<A>(&self, caller: &Caller, mutation: Mutation<A>) -> Terms<A> {
+        Terms {
+            now: self.now(),
+            actor: caller.id(),
+            request: mutation.request,
+            validate_only: mutation.validate_only,
+            encode: mutation.encode,
+        }
+    }
+
+    /// The project, for a caller who may do `action` to it.
+    pub async fn project_for(
+        &self,
+        caller: &Caller,
+        key: &ProjectKey,
+        action: ProjectAction,
+    ) -> Result<ProjectView, Error> {
+        let view = self.store.project_find(key, caller.id()).await?;
+        access::project(&caller.user, view.as_ref(), action)?;
+        view.ok_or_else(access::project_not_found)
+    }
+}

@@ -1,0 +1,174 @@
+//! Authentication, once for every call: metadata in, [`Caller`](crate::domain::access::Caller) out.
+//!
+//! Health checks and reflection are open; everything else needs a token. Which scope a method takes is told by its name:
+//! what begins with `Get` or `List`, and `WhoAmI`, reads.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderMap, Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::status::refuse;
+use crate::{
+    app::App,
+    domain::token::{Scope, Secret},
+};
+
+/// The metadata that carries a token.
+pub const PRIVATE_TOKEN: &str = "private-token";
+/// The metadata that names the user to act as.
+pub const SUDO: &str = "sudo";
+
+/// The services that answer anyone.
+const OPEN: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+
+/// Authenticates every call.
+#[derive(Clone)]
+pub struct AuthLayer {
+    app: App,
+}
+
+impl AuthLayer {
+    /// By the tokens and users of `app`.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthService {
+            app: self.app.clone(),
+            inner,
+        }
+    }
+}
+
+/// See [`AuthLayer`].
+#[derive(Clone)]
+pub struct AuthService<S> {
+    app: App,
+    inner: S,
+}
+
+/// The token of a call: `private-token`, else `authorization: Bearer`.
+fn presented(headers: &HeaderMap) -> Option<Secret> {
+    if let Some(value) = headers.get(PRIVATE_TOKEN) {
+        return Some(Secret::presented(&String::from_utf8_lossy(value.as_bytes())));
+    }
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| Secret::presented(token.trim()))
+}
+
+/// The scope that a method takes, by its path `/package.Service/Method`.
+fn scope_of(path: &str) -> Scope {
+    let method = path.rsplit('/').next().unwrap_or_default();
+    if method.starts_with("Get") || method.starts_with("List") || method == "WhoAmI" {
+        Scope::ReadApi
+    } else {
+        Scope::Api
+    }
+}
+
+impl<S, B> Service<Request<B>> for AuthService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // The service that is ready is this one, not the clone.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        let path = request.uri().path();
+        if OPEN.iter().any(|open| path.starts_with(open)) {
+            return Box::pin(inner.call(request));
+        }
+        let app = self.app.clone();
+        let scope = scope_of(path);
+        let secret = presented(request.headers());
+        let sudo = request
+            .headers()
+            .get(SUDO)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .filter(|sudo| !sudo.is_empty());
+        Box::pin(async move {
+            match app.authenticate(secret.as_ref(), sudo.as_deref(), scope).await {
+                Ok(caller) => {
+                    tracing::Span::current().record("caller.id", caller.id().0);
+                    request.extensions_mut().insert(Arc::new(caller));
+                    inner.call(request).await
+                }
+                Err(error) => Ok(refuse(error).into_http()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_reads_if_its_name_says_so() {
+        for (path, scope) in [
+            ("/gatehouse.v1.DeploymentService/GetDeployment", Scope::ReadApi),
+            ("/gatehouse.v1.DeploymentService/ListDeployments", Scope::ReadApi),
+            ("/gatehouse.v1.TokenService/WhoAmI", Scope::ReadApi),
+            ("/gatehouse.v1.DeploymentService/CreateDeployment", Scope::Api),
+            (
+                "/gatehouse.v1.EnvironmentService/StopStaleEnvironments",
+                Scope::Api,
+            ),
+            ("", Scope::Api),
+        ] {
+            assert_eq!(scope_of(path), scope, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_token_comes_as_private_token_or_as_bearer() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs
+                .iter()
+                .map(|&(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
+                .collect::<HeaderMap>()
+        };
+        for (pairs, wanted) in [
+            (&[("private-token", "a")][..], Some("a")),
+            (&[("authorization", "Bearer b")], Some("b")),
+            (&[("authorization", "bearer b")], Some("b")),
+            (&[("authorization", "Basic b")], None),
+            (
+                &[("private-token", "a"), ("authorization", "Bearer b")],
+                Some("a"),
+            ),
+            (&[], None),
+        ] {
+            assert_eq!(
+                presented(&headers(pairs)).as_ref().map(Secret::reveal),
+                wanted,
+                "{pairs:?}"
+            );
+        }
+    }
+}

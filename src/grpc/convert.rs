@@ -1,0 +1,263 @@
+//! Between the contract's messages and the domain, both ways. No rule lives here; what cannot be read at all is refused
+//! with the field's name.
+
+use prost_types::Timestamp;
+
+use crate::{
+    domain::{
+        Time,
+        access::AccessLevel,
+        deployment::{Deployment, DeploymentStatus},
+        directory::{Group, Project, User, UserState, UserSummary, Visibility},
+        environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
+        error::Error,
+        id::{EnvironmentId, EnvironmentKey, ProjectId, ProjectKey},
+        page::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PageRequest},
+    },
+    pb::v1 as pb,
+};
+
+/// A text that is a field: anything but NUL, which no store takes.
+pub fn text(field: &str, text: String) -> Result<String, Error> {
+    if text.contains('\0') {
+        Err(Error::argument(field, "is invalid"))
+    } else {
+        Ok(text)
+    }
+}
+
+/// A required field that is missing.
+pub fn missing(field: &str) -> Error {
+    Error::argument(field, "is missing")
+}
+
+/// An enum value that is none of those asked for.
+pub fn bad_value(field: &str) -> Error {
+    Error::argument(field, "does not have a valid value")
+}
+
+/// The project that a request names.
+pub fn project_key(reference: Option<pb::ProjectRef>) -> Result<ProjectKey, Error> {
+    match reference
+        .and_then(|reference| reference.by)
+        .ok_or_else(|| missing("project"))?
+    {
+        pb::project_ref::By::Id(id) => Ok(ProjectKey::Id(ProjectId(id))),
+        pb::project_ref::By::Path(path) => Ok(ProjectKey::Path(text("project.path", path)?)),
+    }
+}
+
+/// The environment that a request names.
+pub fn environment_key(reference: Option<pb::EnvironmentRef>) -> Result<EnvironmentKey, Error> {
+    match reference
+        .and_then(|reference| reference.by)
+        .ok_or_else(|| missing("environment"))?
+    {
+        pb::environment_ref::By::Id(id) => Ok(EnvironmentKey::Id(EnvironmentId(id))),
+        pb::environment_ref::By::Name(name) => Ok(EnvironmentKey::Name(text("environment.name", name)?)),
+    }
+}
+
+/// The paging fields of a list request, with the position that its token stands for.
+pub fn page<C>(size: i32, skip: i64, want_total: bool, after: Option<C>) -> Result<PageRequest<C>, Error> {
+    if size < 0 {
+        return Err(Error::argument("page_size", "must not be negative"));
+    }
+    if skip < 0 {
+        return Err(Error::argument("skip", "must not be negative"));
+    }
+    let size = if size == 0 {
+        PAGE_SIZE_DEFAULT
+    } else {
+        i64::from(size).min(PAGE_SIZE_MAX)
+    };
+    Ok(PageRequest {
+        size,
+        skip,
+        after,
+        want_total,
+    })
+}
+
+/// A time as the contract has it.
+pub fn timestamp(time: Time) -> Timestamp {
+    let nanos = i32::try_from(time.timestamp_subsec_nanos()).unwrap_or_default();
+    Timestamp {
+        seconds: time.timestamp(),
+        nanos,
+    }
+}
+
+/// A time of a request: within the years 1 to 9999, as the contract's type demands, and cut to milliseconds.
+pub fn time(field: &str, timestamp: Timestamp) -> Result<Time, Error> {
+    const YEAR_1: i64 = -62_135_596_800;
+    const YEAR_10000: i64 = 253_402_300_800;
+    let bad = || Error::argument(field, "is invalid");
+    if !(YEAR_1..YEAR_10000).contains(&timestamp.seconds) || !(0..1_000_000_000).contains(&timestamp.nanos) {
+        return Err(bad());
+    }
+    let millis = timestamp.seconds * 1_000 + i64::from(timestamp.nanos / 1_000_000);
+    Time::from_timestamp_millis(millis).ok_or_else(bad)
+}
+
+/// An optional time of a request.
+pub fn optional_time(field: &str, timestamp: Option<Timestamp>) -> Result<Option<Time>, Error> {
+    timestamp.map(|timestamp| time(field, timestamp)).transpose()
+}
+
+/// Converts between an enum of the contract and one of the domain, value by value; `UNSPECIFIED` is no value.
+macro_rules! enums {
+    ($($to:ident, $from:ident: $pb:ident <=> $domain:ident { $($theirs:ident = $ours:ident),+ $(,)? })+) => {$(
+        /// The contract's value for the domain's.
+        pub fn $to(value: $domain) -> pb::$pb {
+            match value { $($domain::$ours => pb::$pb::$theirs,)+ }
+        }
+
+        /// The domain's value for the contract's, or a refusal that names the field.
+        pub fn $from(field: &str, value: i32) -> Result<$domain, Error> {
+            match pb::$pb::try_from(value) {
+                $(Ok(pb::$pb::$theirs) => Ok($domain::$ours),)+
+                Ok(pb::$pb::Unspecified) | Err(_) => Err(bad_value(field)),
+            }
+        }
+    )+};
+}
+
+enums! {
+    status, read_status: DeploymentStatus <=> DeploymentStatus {
+        Created = Created, Running = Running, Success = Success, Failed = Failed, Canceled = Canceled,
+        Skipped = Skipped, Blocked = Blocked,
+    }
+    state, read_state: EnvironmentState <=> EnvironmentState {
+        Available = Available, Stopping = Stopping, Stopped = Stopped,
+    }
+    tier, read_tier: EnvironmentTier <=> EnvironmentTier {
+        Production = Production, Staging = Staging, Testing = Testing, Development = Development, Other = Other,
+    }
+    auto_stop, read_auto_stop: AutoStopSetting <=> AutoStopSetting { Always = Always, WithAction = WithAction }
+    visibility, read_visibility: Visibility <=> Visibility {
+        Private = Private, Internal = Internal, Public = Public,
+    }
+    user_state, read_user_state: UserState <=> UserState { Active = Active, Blocked = Blocked }
+    access_level, read_access_level: AccessLevel <=> AccessLevel {
+        Minimal = Minimal, Guest = Guest, Planner = Planner, Reporter = Reporter, Developer = Developer,
+        Maintainer = Maintainer, Owner = Owner,
+    }
+}
+
+/// A deployment.
+pub fn deployment(deployment: &Deployment) -> pb::Deployment {
+    pb::Deployment {
+        id: deployment.id.0,
+        iid: deployment.iid.0,
+        project_id: deployment.project_id.0,
+        environment: Some(environment_summary(&deployment.environment)),
+        r#ref: deployment.git_ref.clone(),
+        tag: deployment.tag,
+        sha: deployment.sha.clone(),
+        user: deployment.user.as_ref().map(user_summary),
+        status: status(deployment.status).into(),
+        created_at: Some(timestamp(deployment.created_at)),
+        updated_at: Some(timestamp(deployment.updated_at)),
+        finished_at: deployment.finished_at.map(timestamp),
+        etag: deployment.etag(),
+    }
+}
+
+fn environment_summary(environment: &EnvironmentSummary) -> pb::EnvironmentSummary {
+    pb::EnvironmentSummary {
+        id: environment.id.0,
+        name: environment.name.clone(),
+        slug: environment.slug.clone(),
+        external_url: environment.external_url.clone(),
+        created_at: Some(timestamp(environment.created_at)),
+        updated_at: Some(timestamp(environment.updated_at)),
+    }
+}
+
+/// An environment.
+pub fn environment(environment: &Environment) -> pb::Environment {
+    pb::Environment {
+        id: environment.id.0,
+        project_id: environment.project_id.0,
+        name: environment.name.clone(),
+        slug: environment.slug.clone(),
+        external_url: environment.external_url.clone(),
+        state: state(environment.state).into(),
+        tier: tier(environment.tier).into(),
+        folder: crate::domain::environment::folder(&environment.name).map(str::to_owned),
+        description: environment.description.clone(),
+        auto_stop_setting: auto_stop(environment.auto_stop_setting).into(),
+        created_at: Some(timestamp(environment.created_at)),
+        updated_at: Some(timestamp(environment.updated_at)),
+        etag: environment.etag(),
+    }
+}
+
+/// What everyone may know of a user.
+pub fn user_summary(user: &UserSummary) -> pb::UserSummary {
+    pb::UserSummary {
+        id: user.id.0,
+        username: user.username.clone(),
+        name: user.name.clone(),
+        public_email: user.public_email.clone(),
+        avatar_url: user.avatar_url.clone(),
+        state: user_state(user.state).into(),
+    }
+}
+
+/// A user as `viewer` may see them: the private address is for administrators and the user.
+pub fn user(user: &User, viewer: &User) -> pb::User {
+    pb::User {
+        id: user.id.0,
+        username: user.username.clone(),
+        name: user.name.clone(),
+        email: user
+            .email
+            .clone()
+            .filter(|_| viewer.admin || viewer.id == user.id),
+        public_email: user.public_email.clone(),
+        avatar_url: user.avatar_url.clone(),
+        state: user_state(user.state).into(),
+        admin: user.admin,
+        external: user.external,
+        created_at: Some(timestamp(user.created_at)),
+        etag: user.etag(),
+    }
+}
+
+/// A group.
+pub fn group(group: &Group) -> pb::Group {
+    pb::Group {
+        id: group.id.0,
+        parent_id: group.parent_id.map(|id| id.0),
+        path: group.path.clone(),
+        full_path: group.full_path.clone(),
+        name: group.name.clone(),
+        full_name: group.full_name.clone(),
+        description: group.description.clone(),
+        visibility: visibility(group.visibility).into(),
+        created_at: Some(timestamp(group.created_at)),
+        etag: group.etag(),
+    }
+}
+
+/// A project.
+pub fn project(project: &Project) -> pb::Project {
+    pb::Project {
+        id: project.id.0,
+        path: project.path.clone(),
+        full_path: project.full_path.clone(),
+        name: project.name.clone(),
+        full_name: project.full_name(),
+        description: project.description.clone(),
+        visibility: visibility(project.visibility).into(),
+        default_branch: project.default_branch.clone(),
+        archived: project.archived,
+        group: Some(group(&project.group)),
+        creator_id: project.creator_id.0,
+        created_at: Some(timestamp(project.created_at)),
+        updated_at: Some(timestamp(project.updated_at)),
+        etag: project.etag(),
+    }
+}

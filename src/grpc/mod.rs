@@ -1,0 +1,114 @@
+//! The gRPC transport: decode, call a use case, encode. No rule lives here.
+
+pub mod auth;
+mod convert;
+mod deployment;
+mod environment;
+mod metadata;
+mod page_token;
+pub mod request;
+mod status;
+
+use std::sync::Arc;
+
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    app::{App, Mutation},
+    domain::{access::Caller, error::Error},
+    store::{Done, RequestKey},
+};
+use status::refuse;
+
+/// The longest request id, in bytes.
+const REQUEST_ID_MAX: usize = 128;
+/// The response metadata that marks an answer given before.
+const REPLAYED: &str = "idempotent-replayed";
+
+/// Every service of the contract, on one set of use cases.
+#[derive(Clone)]
+pub struct Services {
+    app: App,
+}
+
+impl Services {
+    /// The services on these use cases.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+/// The caller that the authentication layer found.
+fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, Status> {
+    request.extensions().get::<Arc<Caller>>().cloned().ok_or_else(|| {
+        refuse(Error::new(
+            crate::domain::error::Reason::TokenMissing,
+            "a token is required",
+        ))
+    })
+}
+
+/// How the caller of `method` wants a change made, from the fields that every mutation has. `respond` makes the response
+/// that a repeat gets too.
+fn mutation<Req, A, Res>(
+    method: &str,
+    request: &Req,
+    request_id: &str,
+    validate_only: bool,
+    respond: fn(&A) -> Res,
+) -> Result<Mutation<A>, Error>
+where
+    Req: Message,
+    A: 'static,
+    Res: Message + 'static,
+{
+    let key = if request_id.is_empty() || validate_only {
+        None
+    } else {
+        if request_id.len() > REQUEST_ID_MAX || !request_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::argument(
+                "request_id",
+                "must be 1 to 128 printable ASCII characters",
+            ));
+        }
+        let mut digest = Sha256::new();
+        digest.update(method.as_bytes());
+        digest.update([0]);
+        digest.update(request.encode_to_vec());
+        Some(RequestKey {
+            id: request_id.to_owned(),
+            fingerprint: page_token::base64(&digest.finalize()),
+        })
+    };
+    Ok(Mutation {
+        request: key,
+        validate_only,
+        encode: Arc::new(move |answer| respond(answer).encode_to_vec()),
+    })
+}
+
+/// The response to a change, made now or before.
+fn reply<A, Res>(done: Result<Done<A>, Error>, respond: fn(&A) -> Res) -> Result<Response<Res>, Status>
+where
+    Res: Message + Default,
+{
+    match done.map_err(refuse)? {
+        Done::Fresh(answer) => Ok(Response::new(respond(&answer))),
+        Done::Replayed(bytes) => {
+            let message = Res::decode(&*bytes).map_err(|error| {
+                refuse(Error::caused(
+                    crate::domain::error::Reason::Internal,
+                    "a remembered answer cannot be read",
+                    error,
+                ))
+            })?;
+            let mut response = Response::new(message);
+            response
+                .metadata_mut()
+                .insert(REPLAYED, tonic::metadata::MetadataValue::from_static("true"));
+            Ok(response)
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What surrounds every call: a request id, a span, the time it took, and an answer even where the code panics.
+
+use std::{
+    any::Any,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use http::{HeaderValue, Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tower_http::catch_panic::ResponseForPanic;
+use tracing::Instrument as _;
+
+use super::status::refuse;
+use crate::domain::error::{Error, Reason};
+
+/// The metadata that carries a request id, both ways.
+pub const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID_MAX: usize = 128;
+
+tokio::task_local! {
+    static CURRENT: String;
+}
+
+/// The id of the request being served, if one is.
+pub fn current_id() -> Option<String> {
+    CURRENT.try_with(Clone::clone).ok()
+}
+
+/// The caller's request id, if it is fit to be logged, or a new one.
+fn id_of<B>(request: &Request<B>) -> String {
+    let sent = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    match sent {
+        Some(id)
+            if (1..=REQUEST_ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            id.to_owned()
+        }
+        _ => {
+            let mut bytes = [0; 8];
+            // Without randomness an id of zeros is still an id.
+            let _ = getrandom::fill(&mut bytes);
+            format!("{:016x}", u64::from_be_bytes(bytes))
+        }
+    }
+}
+
+/// Gives every request its id and its span.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestLayer;
+
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestService { inner }
+    }
+}
+
+/// See [`RequestLayer`].
+#[derive(Debug, Clone)]
+pub struct RequestService<S> {
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for RequestService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let id = id_of(&request);
+        let span = tracing::info_span!(
+            "request",
+            rpc.method = request.uri().path(),
+            request.id = id,
+            caller.id = tracing::field::Empty,
+        );
+        let started = Instant::now();
+        let header = HeaderValue::from_str(&id).ok();
+        let answer = {
+            let _entered = span.enter();
+            CURRENT.sync_scope(id.clone(), || self.inner.call(request))
+        };
+        let serve = async move {
+            let mut response = answer.await?;
+            let code = response
+                .headers()
+                .get("grpc-status")
+                .and_then(|value| value.to_str().ok());
+            tracing::info!(
+                // A status that comes behind the body is not known yet; before it only refusals are sent.
+                rpc.code = code.unwrap_or("0"),
+                elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+                "served"
+            );
+            if let Some(header) = header {
+                response.headers_mut().insert(REQUEST_ID, header);
+            }
+            Ok(response)
+        };
+        Box::pin(CURRENT.scope(id, serve.instrument(span)))
+    }
+}
+
+/// Answers a panic like any other defect.
+#[derive(Debug, Clone, Copy)]
+pub struct Panicked;
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        tracing::error!(panic = text, "a request panicked");
+        refuse(Error::new(Reason::Internal, "internal error")).into_http()
+    }
+}

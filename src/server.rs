@@ -1,0 +1,153 @@
+//! The gRPC server: services, layers, health, reflection, and an orderly end.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    codec::CompressionEncoding,
+    transport::{Server, server::TcpIncoming},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    app::App,
+    clock::Clock,
+    grpc::{
+        Services,
+        auth::AuthLayer,
+        request::{Panicked, RequestLayer},
+    },
+    pb::{
+        self,
+        v1::{
+            deployment_service_server::DeploymentServiceServer,
+            environment_service_server::EnvironmentServiceServer,
+            metadata_service_server::MetadataServiceServer,
+        },
+    },
+    store::{StoreError, sqlite},
+};
+
+/// How the server serves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The largest request or answer, in bytes.
+    pub max_message_bytes: usize,
+    /// The longest a call may take; a caller's own deadline counts where it is shorter.
+    pub request_timeout: Duration,
+    /// How long calls under way may go on after the server was asked to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 4 * 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why the server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The store could not be opened.
+    #[error("cannot open the store {0}")]
+    Store(PathBuf, #[source] StoreError),
+    /// A file could not be written.
+    #[error("cannot write {0}")]
+    File(PathBuf, #[source] io::Error),
+    /// The transport failed.
+    #[error("the gRPC server failed")]
+    Transport(#[from] tonic::transport::Error),
+    /// The contract's descriptors cannot be served.
+    #[error("the reflection service failed")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Opens the store in `file` and sets the use cases up on it.
+pub async fn open_app(file: &Path, clock: Arc<dyn Clock>) -> Result<App, ServerError> {
+    let store = sqlite::open(file)
+        .await
+        .map_err(|error| ServerError::Store(file.to_owned(), error))?;
+    Ok(App::new(Arc::new(store), clock))
+}
+
+/// Serves until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is taken, calls under way
+/// finish within the drain time, and the store is closed.
+pub async fn serve(
+    listener: TcpListener,
+    app: App,
+    options: Options,
+    shutdown: CancellationToken,
+) -> Result<(), ServerError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let services = Services::new(app.clone());
+    let limit = options.max_message_bytes;
+    macro_rules! service {
+        ($server:ident) => {{
+            health.set_serving::<$server<Services>>().await;
+            $server::new(services.clone())
+                .max_decoding_message_size(limit)
+                .max_encoding_message_size(limit)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip)
+        }};
+    }
+    let router = Server::builder()
+        .timeout(options.request_timeout)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .tcp_keepalive(Some(Duration::from_secs(60)))
+        .layer(RequestLayer)
+        .layer(CatchPanicLayer::custom(Panicked))
+        .layer(AuthLayer::new(app.clone()))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(service!(DeploymentServiceServer))
+        .add_service(service!(EnvironmentServiceServer))
+        .add_service(service!(MetadataServiceServer));
+
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let stop = shutdown.clone();
+    let drain = async move {
+        stop.cancelled().await;
+        health
+            .set_service_status("", tonic_health::ServingStatus::NotServing)
+            .await;
+        health
+            .set_not_serving::<DeploymentServiceServer<Services>>()
+            .await;
+        health
+            .set_not_serving::<EnvironmentServiceServer<Services>>()
+            .await;
+        health.set_not_serving::<MetadataServiceServer<Services>>().await;
+    };
+    let serving = router.serve_with_incoming_shutdown(incoming, drain);
+    let bounded = async {
+        shutdown.cancelled().await;
+        timeout(options.drain_timeout, std::future::pending::<()>()).await
+    };
+    let outcome = tokio::select! {
+        outcome = serving => outcome,
+        _ = bounded => {
+            tracing::warn!("calls were still under way when the drain time was over");
+            Ok(())
+        }
+    };
+    app.store().close().await;
+    Ok(outcome?)
+}
