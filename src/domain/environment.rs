@@ -466,3 +466,218 @@ impl Environment {
         Ok(vec![ProjectChange::EnvironmentDeleted(self.clone())])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Time {
+        Time::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn environment(state: EnvironmentState, setting: AutoStopSetting) -> Environment {
+        Environment {
+            id: EnvironmentId(9),
+            project_id: ProjectId(1),
+            name: "production".into(),
+            slug: "production".into(),
+            external_url: None,
+            state,
+            tier: EnvironmentTier::Production,
+            description: None,
+            auto_stop_setting: setting,
+            created_at: at(1),
+            updated_at: at(1),
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn slugs_are_those_of_the_reference() {
+        let long = "a".repeat(300);
+        for (name, wanted) in [
+            ("production", "production"),
+            ("Production", "production-iis43c"),
+            ("review/feature-1", "review-feature-1-1q251u"),
+            ("9", "env-9-bntrxz"),
+            ("prod env", "prod-env-4cfett"),
+            ("foo-", "foo"),
+            ("staging-1234567890123456", "staging-1234567890123456"),
+            (&long, "aaaaaaaaaaaaaaaaa-9612ts"),
+            ("somewhere/1", "somewhere-1-78avk6"),
+        ] {
+            assert_eq!(slug(name), wanted, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_slug_is_short_begins_with_a_letter_and_has_no_double_dash(name in "[-a-zA-Z0-9_/${}. ]{1,60}") {
+            let slug = slug(&name);
+            prop_assert!((1..=24).contains(&slug.len()), "{slug}");
+            prop_assert!(slug.starts_with(|c: char| c.is_ascii_lowercase()), "{slug}");
+            prop_assert!(slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{slug}");
+            prop_assert!(!slug.contains("--"), "{slug}");
+        }
+
+        #[test]
+        fn a_slug_that_is_not_the_name_itself_tells_names_apart(a in "[a-zA-Z0-9/]{1,40}", b in "[a-zA-Z0-9/]{1,40}") {
+            prop_assume!(a != b);
+            prop_assert_ne!(slug(&a), slug(&b));
+        }
+
+        #[test]
+        fn no_text_makes_the_name_rules_panic(name in "\\PC{0,300}") {
+            let _ = NewEnvironment::named(&name, false, "");
+            let _ = slug(&name);
+            let _ = EnvironmentTier::guess(&name);
+        }
+    }
+
+    #[test]
+    fn the_tier_is_guessed_from_the_first_list_that_has_a_part_of_the_name() {
+        use EnvironmentTier as T;
+        for (name, wanted) in [
+            ("production", T::Production),
+            ("PROD", T::Production),
+            ("prd-eu", T::Production),
+            ("live", T::Production),
+            ("gprd", T::Production),
+            ("production-test", T::Testing),
+            ("maintenance", T::Testing),
+            ("qa", T::Testing),
+            ("acceptance", T::Testing),
+            ("acpt", T::Testing),
+            ("pre-prod", T::Staging),
+            ("non-live", T::Staging),
+            ("stg", T::Staging),
+            ("staging", T::Staging),
+            ("modl", T::Staging),
+            ("review/product", T::Development),
+            ("trunk", T::Development),
+            ("dev", T::Development),
+            ("canary", T::Other),
+            ("", T::Other),
+        ] {
+            assert_eq!(T::guess(name), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_take_the_listed_characters_and_no_slash_at_either_end() {
+        let longest = "a".repeat(255);
+        for good in ["a", " a ", "$x{y}.z", "a/b/c", "A_b-c", &longest] {
+            assert!(NewEnvironment::named(good, false, "").is_ok(), "{good:?}");
+        }
+        let too_long = "a".repeat(256);
+        for (bad, wanted) in [
+            ("", "can't be blank"),
+            ("/a", NAME_RULE),
+            ("a/", NAME_RULE),
+            ("a\nb", NAME_RULE),
+            ("a\0b", NAME_RULE),
+            ("é", NAME_RULE),
+            ("🚀", NAME_RULE),
+            ("a;b", NAME_RULE),
+            (&too_long, "is too long (maximum is 255 characters)"),
+        ] {
+            let error = NewEnvironment::named(bad, false, "environment.").unwrap_err();
+            assert_eq!(error.reason(), Reason::InvalidResource);
+            assert_eq!(error.violations()[0].field, "environment.name");
+            assert_eq!(error.violations()[0].description, wanted, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn stopping_follows_the_setting_unless_forced() {
+        use EnvironmentState::{Available, Stopped, Stopping};
+        for (state, setting, force, wanted) in [
+            (Available, AutoStopSetting::Always, false, Ok(true)),
+            (
+                Available,
+                AutoStopSetting::WithAction,
+                false,
+                Err(Reason::EnvironmentStopRefused),
+            ),
+            (Available, AutoStopSetting::WithAction, true, Ok(true)),
+            (Stopped, AutoStopSetting::WithAction, false, Ok(false)),
+            (Stopping, AutoStopSetting::Always, true, Ok(false)),
+        ] {
+            let changes = environment(state, setting).stop(force, at(2));
+            match wanted {
+                Err(reason) => assert_eq!(changes.unwrap_err().reason(), reason),
+                Ok(changed) => {
+                    let changes = changes.unwrap();
+                    assert_eq!(!changes.is_empty(), changed);
+                    if let Some(ProjectChange::EnvironmentUpdated { after, .. }) = changes.first() {
+                        assert_eq!(
+                            (after.state, after.version, after.updated_at),
+                            (Stopped, 2, at(2))
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_stopped_environment_can_be_deleted() {
+        for state in EnvironmentState::ALL {
+            let deleted = environment(state, AutoStopSetting::Always).delete();
+            assert_eq!(deleted.is_ok(), state == EnvironmentState::Stopped, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn an_update_that_changes_nothing_is_no_change() {
+        let environment = environment(EnvironmentState::Available, AutoStopSetting::Always);
+        let same = UpdateEnvironment {
+            external_url: Some(String::new()),
+            tier: Some(None),
+            ..UpdateEnvironment::default()
+        };
+        assert!(environment.update(&same, at(5)).unwrap().is_empty());
+        let other = UpdateEnvironment {
+            description: Some("where users are".into()),
+            ..same
+        };
+        let changes = environment.update(&other, at(5)).unwrap();
+        let [ProjectChange::EnvironmentUpdated { after, .. }] = &changes[..] else {
+            panic!("{changes:?}")
+        };
+        assert_eq!((after.version, after.updated_at), (2, at(5)));
+        assert_eq!(after.description.as_deref(), Some("where users are"));
+    }
+
+    #[test]
+    fn creating_reports_every_bad_field_at_once() {
+        let command = CreateEnvironment {
+            name: "a;b".into(),
+            external_url: "javascript:alert(1)".into(),
+            description: "x".repeat(10_001),
+            ..CreateEnvironment::default()
+        };
+        let error = create(&command, None, false).unwrap_err();
+        let fields: Vec<&str> = error.violations().iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(fields, ["name", "external_url", "description"]);
+        let taken = create(
+            &CreateEnvironment {
+                name: "production".into(),
+                ..CreateEnvironment::default()
+            },
+            Some(&environment(EnvironmentState::Available, AutoStopSetting::Always)),
+            false,
+        );
+        assert_eq!(taken.unwrap_err().reason(), Reason::AlreadyExists);
+        let slug = CreateEnvironment {
+            name: "foo-".into(),
+            ..CreateEnvironment::default()
+        };
+        assert_eq!(
+            create(&slug, None, true).unwrap_err().violations()[0].field,
+            "slug"
+        );
+    }
+}

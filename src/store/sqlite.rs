@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use sqlx::{
-    SqlStr, Sqlite, SqliteConnection,
+    Connection as _, SqlStr, Sqlite, SqliteConnection,
     migrate::Migrator,
     sqlite::{
         SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -65,6 +65,17 @@ pub async fn open(file: &Path) -> Result<SqlStore<Sqlite>> {
         .await
         .map_err(StoreError::Unavailable)?;
     Ok(SqlStore::new(writer, reader))
+}
+
+/// Brings the schema of the store in `file` up to date, making the store if it is not there.
+///
+/// On a connection of its own: what the planner is told of the tables is read when a connection opens.
+pub async fn migrate(file: &Path) -> Result<()> {
+    let mut connection = SqliteConnection::connect_with(&options(file))
+        .await
+        .map_err(StoreError::Unavailable)?;
+    MIGRATIONS.run(&mut connection).await?;
+    connection.close().await.map_err(StoreError::Unavailable)
 }
 
 impl Driver for Sqlite {

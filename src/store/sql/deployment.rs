@@ -123,14 +123,14 @@ pub async fn delete<DB: Db>(connection: &mut DB::Connection, id: DeploymentId) -
 
 /// Whose deployments: a project's, or those of one of its environments.
 #[derive(Debug, Clone, Copy)]
-enum Scope {
+pub(super) enum Scope {
     Project(ProjectId),
     Environment(EnvironmentId),
 }
 
 /// A field that ranges are over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ranged {
+pub(super) enum Ranged {
     UpdatedAt,
     FinishedAt,
 }
@@ -155,7 +155,7 @@ impl Ranged {
 
 /// How a page is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plan {
+pub(super) enum Plan {
     /// Along the index of the order, leaving out what the ranges over other fields exclude.
     Walk,
     /// Along the index of this range, sorting all that is in it.
@@ -200,7 +200,7 @@ pub async fn page<DB: Db>(
 }
 
 /// Chooses the plan: a narrow range over a field that is not sorted by, if there is one.
-async fn plan<DB: Db>(
+pub(super) async fn plan<DB: Db>(
     connection: &mut DB::Connection,
     scope: Scope,
     query: &DeploymentQuery,
@@ -222,7 +222,7 @@ async fn plan<DB: Db>(
 }
 
 /// The statement that reads a page: its ids from the index alone, so that what is skipped costs little, then their rows.
-fn page_stmt<DB: Db>(
+pub(super) fn page_stmt<DB: Db>(
     scope: Scope,
     query: &DeploymentQuery,
     request: &PageRequest<DeploymentPosition>,

@@ -5,6 +5,8 @@ mod db;
 mod deployment;
 mod environment;
 mod event;
+#[cfg(test)]
+mod plans;
 mod project;
 mod request;
 mod row;
