@@ -144,6 +144,16 @@ impl Ranged {
         }
     }
 
+    /// The filter with its equalities and the range over this field alone.
+    fn only(self, filter: &DeploymentFilter) -> DeploymentFilter {
+        let mut only = filter.clone();
+        match self {
+            Self::UpdatedAt => (only.finished_after, only.finished_before) = (None, None),
+            Self::FinishedAt => (only.updated_after, only.updated_before) = (None, None),
+        }
+        only
+    }
+
     /// The order that this field's index is in.
     fn order(self) -> DeploymentOrder {
         match self {
@@ -189,7 +199,7 @@ pub async fn page<DB: Db>(
     let stmt = page_stmt::<DB>(scope, query, request, plan);
     let items = list::<DB, DeploymentRow, Deployment>(&mut *connection, stmt).await?;
     let total = if request.want_total {
-        let matching = |stmt| ranges(equal(stmt, scope, &query.filter), &query.filter, |_| true);
+        let matching = |stmt| ranges(equal(stmt, scope, &query.filter), &query.filter, |_| Hint::Both);
         Some(count::<DB>(connection, matching).await?)
     } else {
         None
@@ -209,11 +219,8 @@ pub(super) async fn plan<DB: Db>(
         if !ranged.is_in(&query.filter) || ranged.order() == query.order {
             continue;
         }
-        let within = |stmt| {
-            ranges(equal(stmt, scope, &query.filter), &query.filter, |other| {
-                other == ranged
-            })
-        };
+        let only = ranged.only(&query.filter);
+        let within = |stmt| ranges(equal(stmt, scope, &only), &only, |_| Hint::Both);
         if count::<DB>(&mut *connection, within).await? <= NARROW_MAX {
             return Ok(Plan::Narrow(ranged));
         }
@@ -229,11 +236,15 @@ pub(super) fn page_stmt<DB: Db>(
     plan: Plan,
 ) -> Stmt<DB> {
     let stmt = equal(sql::<DB>(COLUMNS).push(" FROM (SELECT id"), scope, &query.filter);
-    let indexed = |ranged: Ranged| match plan {
-        Plan::Walk => ranged.order() == query.order,
-        Plan::Narrow(narrow) => ranged == narrow,
+    let hint = |ranged: Ranged| match (plan, &request.after, query.direction) {
+        (Plan::Narrow(narrow), ..) if ranged == narrow => Hint::Both,
+        (Plan::Walk, ..) if ranged.order() != query.order => Hint::None,
+        (Plan::Walk, None, _) => Hint::Both,
+        (Plan::Walk, Some(_), Direction::Ascending) => Hint::Upper,
+        (Plan::Walk, Some(_), Direction::Descending) => Hint::Lower,
+        (Plan::Narrow(_), ..) => Hint::None,
     };
-    let mut stmt = hinted_ranges(stmt, &query.filter, indexed);
+    let mut stmt = ranges(stmt, &query.filter, hint);
     if let Some(after) = &request.after {
         stmt = beyond(stmt, query, after, plan);
     }
@@ -260,48 +271,59 @@ fn equal<DB: Db>(stmt: Stmt<DB>, scope: Scope, filter: &DeploymentFilter) -> Stm
     }
 }
 
-/// The ranges over the fields that `wanted` names.
-fn ranges<DB: Db>(stmt: Stmt<DB>, filter: &DeploymentFilter, wanted: impl Fn(Ranged) -> bool) -> Stmt<DB> {
-    let mut stmt = stmt;
-    if wanted(Ranged::UpdatedAt) {
-        if let Some(after) = filter.updated_after {
-            stmt = stmt.push_bind(" AND updated_at >= ", millis(after));
-        }
-        if let Some(before) = filter.updated_before {
-            stmt = stmt.push_bind(" AND updated_at <= ", millis(before));
-        }
-    }
-    if wanted(Ranged::FinishedAt) && Ranged::FinishedAt.is_in(filter) {
-        if let Some(after) = filter.finished_after {
-            stmt = stmt.push_bind(" AND finished_at >= ", millis(after));
-        }
-        let end = filter.finished_before.map_or(NOT_FINISHED, millis);
-        stmt = stmt.push_bind(" AND finished_at < ", end);
-    }
-    stmt
+/// What of a range may choose an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    /// Both its ends.
+    Both,
+    /// Its upper end: the lower one is behind the position that the page begins at.
+    Upper,
+    /// Its lower end: the upper one is behind the position that the page begins at.
+    Lower,
+    /// Nothing.
+    None,
 }
 
-/// All ranges; those over fields that are not `indexed` are kept from choosing an index.
-fn hinted_ranges<DB: Db>(
-    stmt: Stmt<DB>,
-    filter: &DeploymentFilter,
-    indexed: impl Fn(Ranged) -> bool,
-) -> Stmt<DB> {
-    let mut stmt = ranges(stmt, filter, &indexed);
-    if !indexed(Ranged::UpdatedAt) {
-        if let Some(after) = filter.updated_after {
-            stmt = stmt.push_bind(" AND +updated_at >= ", millis(after));
-        }
-        if let Some(before) = filter.updated_before {
-            stmt = stmt.push_bind(" AND +updated_at <= ", millis(before));
-        }
+/// The ranges, each as far as its hint allows to be looked up in an index.
+fn ranges<DB: Db>(stmt: Stmt<DB>, filter: &DeploymentFilter, hint: impl Fn(Ranged) -> Hint) -> Stmt<DB> {
+    let mut stmt = stmt;
+    let updated = hint(Ranged::UpdatedAt);
+    if let Some(after) = filter.updated_after {
+        let indexed = matches!(updated, Hint::Both | Hint::Lower);
+        let text = if indexed {
+            " AND updated_at >= "
+        } else {
+            " AND +updated_at >= "
+        };
+        stmt = stmt.push_bind(text, millis(after));
     }
-    if !indexed(Ranged::FinishedAt) && Ranged::FinishedAt.is_in(filter) {
+    if let Some(before) = filter.updated_before {
+        let indexed = matches!(updated, Hint::Both | Hint::Upper);
+        let text = if indexed {
+            " AND updated_at <= "
+        } else {
+            " AND +updated_at <= "
+        };
+        stmt = stmt.push_bind(text, millis(before));
+    }
+    if Ranged::FinishedAt.is_in(filter) {
+        let finished = hint(Ranged::FinishedAt);
         if let Some(after) = filter.finished_after {
-            stmt = stmt.push_bind(" AND +finished_at >= ", millis(after));
+            let indexed = matches!(finished, Hint::Both | Hint::Lower);
+            let text = if indexed {
+                " AND finished_at >= "
+            } else {
+                " AND +finished_at >= "
+            };
+            stmt = stmt.push_bind(text, millis(after));
         }
-        let end = filter.finished_before.map_or(NOT_FINISHED, millis);
-        stmt = stmt.push_bind(" AND +finished_at < ", end);
+        let indexed = matches!(finished, Hint::Both | Hint::Upper);
+        let text = if indexed {
+            " AND finished_at < "
+        } else {
+            " AND +finished_at < "
+        };
+        stmt = stmt.push_bind(text, filter.finished_before.map_or(NOT_FINISHED, millis));
     }
     stmt
 }

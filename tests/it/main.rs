@@ -1,0 +1,3 @@
+//! The black-box tests: a real store, a real server, real sockets.
+
+mod scale;
