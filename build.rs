@@ -1,6 +1,12 @@
 //! Compiles the protobuf contract without protoc: protox reads it, tonic-prost-build writes the code.
 
-use std::{env, error::Error, fs, path::{Path, PathBuf}, process::Command};
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 const PROTO_DIR: &str = "proto/gatehouse/v1";
 
@@ -9,11 +15,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     // sqlx::migrate! embeds the folder but cannot tell cargo about new files in it.
     println!("cargo:rerun-if-changed=src/store/migrations");
 
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(PROTO_DIR)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<PathBuf> = fs::read_dir(PROTO_DIR)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<_, _>>()?;
     files.sort();
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).include_source_info(true).open_files(&files)?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(&files)?;
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // The compiler's own encoding: prost's descriptor types would lose custom options.

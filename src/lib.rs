@@ -1,3 +1,4 @@
 //! Gatehouse: a deployment ledger and approval gate.
 
 pub mod pb;
+pub mod rest;
