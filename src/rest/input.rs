@@ -200,3 +200,91 @@ impl<'a> Input<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refusals(json: serde_json::Value, validate: impl Fn(&mut Input<'_>)) -> Vec<String> {
+        let serde_json::Value::Object(members) = json else {
+            return Vec::new();
+        };
+        let params = Params::from(members);
+        let mut input = Input::new(&params, NaiveDate::default());
+        validate(&mut input);
+        input.errors
+    }
+
+    #[test]
+    fn text_tells_presence_then_type_then_blank() {
+        for (sent, expected) in [
+            (json!({}), &["a is missing", "a is empty"][..]),
+            (json!({"a": null}), &["a is empty"]),
+            (json!({"a": ""}), &["a is empty"]),
+            (json!({"a": " \t"}), &["a is empty"]),
+            (json!({"a": {}}), &["a is invalid", "a is empty"]),
+            (json!({"a": [1]}), &["a is invalid"]),
+            (json!({"a": "x\u{0}"}), &["a is invalid"]),
+            (json!({"a": 0}), &[]),
+            (json!({"a": false}), &[]),
+        ] {
+            let errors = refusals(sent.clone(), |input| {
+                input.filled_text("a");
+            });
+            assert_eq!(errors, expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_missing_required_enum_reports_both_texts() {
+        for (sent, expected) in [
+            (json!({}), &["a is missing", "a does not have a valid value"][..]),
+            (json!({"a": null}), &["a does not have a valid value"]),
+            (json!({"a": ""}), &["a does not have a valid value"]),
+            (json!({"a": "created"}), &["a does not have a valid value"]),
+            (
+                json!({"a": ["success"]}),
+                &["a is invalid", "a does not have a valid value"],
+            ),
+            (json!({"a": "success"}), &[]),
+        ] {
+            let errors = refusals(sent.clone(), |input| {
+                input.required_choice("a", words::REQUESTED_STATUSES);
+            });
+            assert_eq!(errors, expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_required_boolean_is_not_null() {
+        for (sent, expected) in [
+            (json!({}), &["a is missing"][..]),
+            (json!({"a": null}), &["a is invalid"]),
+            (json!({"a": ""}), &["a is invalid"]),
+            (json!({"a": "maybe"}), &["a is invalid"]),
+            (json!({"a": "false"}), &[]),
+        ] {
+            let errors = refusals(sent.clone(), |input| {
+                input.required_boolean("a");
+            });
+            assert_eq!(errors, expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn an_absent_field_is_not_a_null_one() {
+        let params = Params::from_form(b"given=x&null");
+        let mut input = Input::new(&params, NaiveDate::default());
+        assert_eq!(input.text("absent").or_cleared(String::new()), None);
+        assert_eq!(input.text("null").or_cleared(String::new()), Some(String::new()));
+        assert_eq!(
+            input.text("given").or_cleared(String::new()),
+            Some("x".to_owned())
+        );
+        assert_eq!(input.choice("absent", words::TIERS), Field::Absent);
+        assert_eq!(input.choice("null", words::TIERS), Field::Null);
+        assert_eq!(input.finish(), Ok(()));
+    }
+}

@@ -252,3 +252,103 @@ fn flatten(name: &str, value: &Value, pairs: &mut Vec<(String, String)>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn from_json(json: serde_json::Value) -> Params {
+        match json {
+            serde_json::Value::Object(members) => members.into(),
+            _ => Params::default(),
+        }
+    }
+
+    #[test]
+    fn nested_names_follow_racks_rules() {
+        for (form, expected) in [
+            ("", json!({})),
+            ("a=1&b=2", json!({"a": "1", "b": "2"})),
+            ("a=1&a=2", json!({"a": "2"})),
+            ("&a=1&&", json!({"a": "1"})),
+            ("a", json!({"a": null})),
+            ("a=", json!({"a": ""})),
+            ("=1", json!({"": "1"})),
+            ("a=b=c", json!({"a": "b=c"})),
+            ("a=x+y%2Bz", json!({"a": "x y+z"})),
+            ("a=%zz%", json!({"a": "%zz%"})),
+            ("a[]=1&a[]=2", json!({"a": ["1", "2"]})),
+            ("a%5B%5D=1&a%5b%5d=2", json!({"a": ["1", "2"]})),
+            ("a[b]=1&a[c]=2", json!({"a": {"b": "1", "c": "2"}})),
+            ("a[b][]=1&a[b][]=2", json!({"a": {"b": ["1", "2"]}})),
+            (
+                "a[][b]=1&a[][c]=2&a[][b]=3",
+                json!({"a": [{"b": "1", "c": "2"}, {"b": "3"}]}),
+            ),
+            (
+                "a[][b][c]=1&a[][b][d]=2&a[][b][c]=3",
+                json!({"a": [{"b": {"c": "1", "d": "2"}}, {"b": {"c": "3"}}]}),
+            ),
+            ("a[][b][]=1&a[][b][]=2", json!({"a": [{"b": ["1", "2"]}]})),
+            ("a[b=1", json!({"a[b": "1"})),
+            ("[a]=1", json!({"[a]": "1"})),
+            ("a[b]c=1", json!({"a[b]c": "1"})),
+        ] {
+            assert_eq!(Params::from_form(form.as_bytes()), from_json(expected), "{form}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_garbled_and_harms_nobody_else() {
+        let deep = format!("a{}=1&b=2", "[x]".repeat(MAX_DEPTH + 1));
+        for form in [
+            "a=%ff&b=2",
+            "a=x%00&b=2",
+            "a=1&a[b]=2&b=2",
+            "a=1&a[]=2&b=2",
+            "a[]=1&a[b]=2&b=2",
+            "a[][]=1&b=2",
+            &deep,
+        ] {
+            let params = Params::from_form(form.as_bytes());
+            assert_eq!(params.get("a"), Some(&Value::Garbled), "{form}");
+            assert_eq!(params.text("b").as_deref(), Some("2"), "{form}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_sorted_and_encoded() {
+        for (form, expected) in [
+            ("b=2&a=1", "a=1&b=2"),
+            ("a=x%20y%2C%3B%3C", "a=x+y%2C%3B%3C"),
+            ("a[]=2&a[]=1", "a%5B%5D=2&a%5B%5D=1"),
+            ("a[b]=1", "a%5Bb%5D=1"),
+            ("a=%ff&b=1", "b=1"),
+            ("a", "a="),
+        ] {
+            assert_eq!(Params::from_form(form.as_bytes()).to_query(), expected, "{form}");
+        }
+    }
+
+    #[test]
+    fn the_later_parameters_win() {
+        let mut params = Params::from_form(b"a=1&b=2");
+        params.merge(from_json(json!({"b": 3, "c": null})));
+        assert_eq!(params, from_json(json!({"a": "1", "b": 3, "c": null})));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(form in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Params::from_form(&form).to_query();
+        }
+
+        #[test]
+        fn no_brackets_make_the_decoder_panic(form in "[ab\\[\\]=&%5BD]{0,60}") {
+            let _ = Params::from_form(form.as_bytes()).to_query();
+        }
+    }
+}

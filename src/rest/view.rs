@@ -499,3 +499,230 @@ impl From<v1::GetMetadataResponse> for Metadata {
 fn printed(time: Option<&Timestamp>) -> Option<String> {
     time.and_then(time::print)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = "http://localhost:3000";
+
+    fn at(text: &str) -> Option<Timestamp> {
+        time::parse(text, chrono::NaiveDate::default())
+    }
+
+    fn text<T: Serialize>(view: &T) -> String {
+        serde_json::to_string(view).unwrap()
+    }
+
+    fn administrator() -> v1::UserSummary {
+        v1::UserSummary {
+            id: 1,
+            username: "root".to_owned(),
+            name: "Administrator".to_owned(),
+            public_email: None,
+            avatar_url: Some("http://www.gravatar.com/avatar/e64c?s=80&d=identicon".to_owned()),
+            state: v1::UserState::Active.into(),
+        }
+    }
+
+    /// The documented example, as far as the API creates such a thing.
+    fn deployment() -> v1::Deployment {
+        v1::Deployment {
+            id: 42,
+            iid: 2,
+            project_id: 7,
+            environment: Some(v1::EnvironmentSummary {
+                id: 9,
+                name: "production".to_owned(),
+                slug: "production".to_owned(),
+                external_url: Some("https://about.gitlab.com".to_owned()),
+                created_at: at("2016-08-01T00:00:00Z"),
+                updated_at: at("2016-08-02T00:00:00Z"),
+            }),
+            r#ref: "main".to_owned(),
+            tag: false,
+            sha: "a91957a858320c0e17f3a0eca7cfacbff50ea29a".to_owned(),
+            user: Some(administrator()),
+            status: v1::DeploymentStatus::Success.into(),
+            created_at: at("2016-08-11T11:32:35.444Z"),
+            updated_at: at("2016-08-11T11:34:01.123Z"),
+            finished_at: at("2016-08-11T11:34:01.123Z"),
+            etag: "x".to_owned(),
+        }
+    }
+
+    fn environment() -> v1::Environment {
+        v1::Environment {
+            id: 9,
+            project_id: 7,
+            name: "review/x".to_owned(),
+            slug: "review-x-abcdef".to_owned(),
+            external_url: None,
+            state: v1::EnvironmentState::Available.into(),
+            tier: v1::EnvironmentTier::Development.into(),
+            folder: Some("review".to_owned()),
+            description: Some("for x".to_owned()),
+            auto_stop_setting: v1::AutoStopSetting::Always.into(),
+            created_at: at("2016-08-01"),
+            updated_at: at("2016-08-02"),
+            etag: "x".to_owned(),
+        }
+    }
+
+    fn project() -> v1::Project {
+        v1::Project {
+            id: 7,
+            path: "web".to_owned(),
+            full_path: "acme/web".to_owned(),
+            name: "Web".to_owned(),
+            full_name: "Acme / Web".to_owned(),
+            description: String::new(),
+            visibility: v1::Visibility::Private.into(),
+            default_branch: "main".to_owned(),
+            archived: false,
+            group: Some(v1::Group {
+                id: 3,
+                path: "acme".to_owned(),
+                full_path: "acme".to_owned(),
+                name: "Acme".to_owned(),
+                ..v1::Group::default()
+            }),
+            creator_id: 1,
+            created_at: at("2016-01-01"),
+            updated_at: at("2016-01-02"),
+            etag: "x".to_owned(),
+        }
+    }
+
+    const PROJECT: &str = concat!(
+        r#""id":7,"description":"","name":"Web","name_with_namespace":"Acme / Web","path":"web","#,
+        r#""path_with_namespace":"acme/web","created_at":"2016-01-01T00:00:00.000Z","default_branch":"main","#,
+        r#""tag_list":[],"topics":[],"ssh_url_to_repo":"","http_url_to_repo":"","#,
+        r#""web_url":"http://localhost:3000/acme/web","readme_url":null,"forks_count":0,"avatar_url":null,"#,
+        r#""star_count":0,"last_activity_at":"2016-01-02T00:00:00.000Z","visibility":"private","#,
+        r#""namespace":{"id":3,"name":"Acme","path":"acme","kind":"group","full_path":"acme","parent_id":null,"#,
+        r#""avatar_url":null,"web_url":"http://localhost:3000/groups/acme"}"#,
+    );
+    const ENVIRONMENT_START: &str = concat!(
+        r#"{"id":9,"name":"review/x","slug":"review-x-abcdef","external_url":null,"#,
+        r#""created_at":"2016-08-01T00:00:00.000Z","updated_at":"2016-08-02T00:00:00.000Z","tier":"development","#,
+    );
+    const ENVIRONMENT_END: &str =
+        r#","state":"available","auto_stop_at":null,"description":"for x","auto_stop_setting":"always"}"#;
+
+    #[test]
+    fn a_deployment_has_the_documented_keys_in_order() {
+        let expected = concat!(
+            r#"{"id":42,"iid":2,"ref":"main","sha":"a91957a858320c0e17f3a0eca7cfacbff50ea29a","#,
+            r#""created_at":"2016-08-11T11:32:35.444Z","updated_at":"2016-08-11T11:34:01.123Z","status":"success","#,
+            r#""user":{"name":"Administrator","username":"root","id":1,"state":"active","#,
+            r#""avatar_url":"http://www.gravatar.com/avatar/e64c?s=80&d=identicon","#,
+            r#""web_url":"http://localhost:3000/root","public_email":null,"locked":false},"#,
+            r#""environment":{"id":9,"name":"production","external_url":"https://about.gitlab.com","#,
+            r#""slug":"production","created_at":"2016-08-01T00:00:00.000Z","#,
+            r#""updated_at":"2016-08-02T00:00:00.000Z"},"deployable":null}"#,
+        );
+        assert_eq!(text(&Deployment::new(deployment(), BASE)), expected);
+    }
+
+    #[test]
+    fn a_deployment_outlives_its_user() {
+        let orphan = v1::Deployment {
+            user: None,
+            ..deployment()
+        };
+        assert!(
+            text(&Deployment::new(orphan, BASE)).contains(r#""status":"success","user":null,"environment""#)
+        );
+    }
+
+    #[test]
+    fn an_environment_in_a_list_has_its_project() {
+        let view = Environment::with_project(environment(), Some(project()), BASE);
+        assert_eq!(
+            text(&view),
+            format!("{ENVIRONMENT_START}\"project\":{{{PROJECT}}}{ENVIRONMENT_END}")
+        );
+    }
+
+    #[test]
+    fn an_environment_alone_has_its_last_deployment_without_itself() {
+        let none = Environment::with_last_deployment(environment(), None, BASE);
+        assert_eq!(
+            text(&none),
+            format!("{ENVIRONMENT_START}\"last_deployment\":null{ENVIRONMENT_END}")
+        );
+        let some = text(&Environment::with_last_deployment(
+            environment(),
+            Some(deployment()),
+            BASE,
+        ));
+        assert!(some.contains(r#""last_deployment":{"id":42,"#), "{some}");
+        assert!(
+            some.contains(r#""locked":false},"deployable":null},"state""#),
+            "{some}"
+        );
+    }
+
+    #[test]
+    fn a_project_tells_what_the_caller_is_to_it() {
+        let viewer = v1::ProjectViewer {
+            project_access_level: None,
+            group_access_level: Some(v1::AccessLevel::Maintainer.into()),
+            access_level: Some(v1::AccessLevel::Maintainer.into()),
+        };
+        let expected = concat!(
+            r#","_links":{"self":"http://localhost:3000/api/v4/projects/7"},"archived":false,"empty_repo":true,"#,
+            r#""creator_id":1,"builds_access_level":"enabled","environments_access_level":"enabled","#,
+            r#""repository_access_level":"enabled","ci_forward_deployment_enabled":false,"#,
+            r#""ci_forward_deployment_rollback_allowed":true,"allow_pipeline_trigger_approve_deployment":false,"#,
+            r#""permissions":{"project_access":null,"group_access":{"access_level":40,"notification_level":3}}}"#,
+        );
+        assert_eq!(
+            text(&Project::new(project(), &viewer, BASE)),
+            format!("{{{PROJECT}{expected}")
+        );
+    }
+
+    #[test]
+    fn the_callers_own_page_is_honest() {
+        let user = v1::User {
+            id: 1,
+            username: "root".to_owned(),
+            name: "Administrator".to_owned(),
+            email: Some("root@example.com".to_owned()),
+            state: v1::UserState::Active.into(),
+            admin: true,
+            created_at: at("2015-12-21"),
+            ..v1::User::default()
+        };
+        let view = text(&CurrentUser::new(user.clone(), BASE));
+        assert!(
+            view.starts_with(r#"{"name":"Administrator","username":"root","id":1,"state":"active","#),
+            "{view}"
+        );
+        assert!(
+            view.contains(r#""created_at":"2015-12-21T00:00:00.000Z","bio":null,"#),
+            "{view}"
+        );
+        assert!(
+            view.contains(r#""email":"root@example.com""#) && view.ends_with(r#""is_admin":true}"#),
+            "{view}"
+        );
+        let plain = text(&CurrentUser::new(v1::User { admin: false, ..user }, BASE));
+        assert!(!plain.contains("is_admin"), "{plain}");
+    }
+
+    #[test]
+    fn the_version_is_that_of_gatehouse() {
+        let metadata = v1::GetMetadataResponse {
+            version: "0.1.0".to_owned(),
+            revision: "abc".to_owned(),
+        };
+        let expected = concat!(
+            r#"{"version":"0.1.0","revision":"abc","kas":{"enabled":false,"externalUrl":null,"#,
+            r#""externalK8sProxyUrl":null,"version":null},"enterprise":true}"#,
+        );
+        assert_eq!(text(&Metadata::from(metadata)), expected);
+    }
+}
