@@ -23,6 +23,8 @@ mod project;
 mod reply;
 mod route;
 mod site;
+#[cfg(test)]
+mod tests;
 mod time;
 mod user;
 mod view;
