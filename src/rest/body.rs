@@ -1,6 +1,6 @@
 //! Reads request bodies in every encoding that clients use (contract 3.2).
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Method, header};
@@ -15,12 +15,21 @@ const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 
+/// What a client may make us do for one body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The most bytes that are read.
+    pub bytes: usize,
+    /// The longest wait for the last of them.
+    pub time: Duration,
+}
+
 /// The parameters in the body. What GET and HEAD send along is not read, whatever it is.
 pub(super) async fn read(
     method: &Method,
     headers: &HeaderMap,
     body: Body,
-    max_bytes: usize,
+    limits: Limits,
 ) -> Result<Params, Failure> {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(Params::default());
@@ -30,7 +39,7 @@ pub(super) async fn read(
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
     let media_type = media_type(content_type);
-    let bytes = collect(body, max_bytes, &media_type).await?;
+    let bytes = collect(body, limits, &media_type).await?;
     decode(content_type, &media_type, bytes).await
 }
 
@@ -49,11 +58,13 @@ fn media_type(content_type: &str) -> String {
     }
 }
 
-async fn collect(body: Body, max_bytes: usize, media_type: &str) -> Result<Bytes, Failure> {
-    match Limited::new(body, max_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::body_too_large()),
-        Err(_) => Err(Failure::malformed_body(media_type)),
+async fn collect(body: Body, limits: Limits, media_type: &str) -> Result<Bytes, Failure> {
+    let whole = Limited::new(body, limits.bytes).collect();
+    match tokio::time::timeout(limits.time, whole).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::body_too_large()),
+        // Broken off, or never finished: either way not what was announced.
+        Ok(Err(_)) | Err(_) => Err(Failure::malformed_body(media_type)),
     }
 }
 
@@ -109,13 +120,18 @@ mod tests {
 
     use super::*;
 
+    const LIMITS: Limits = Limits {
+        bytes: 64 * 1024,
+        time: Duration::from_secs(10),
+    };
+
     async fn sent(content_type: &'static str, body: &'static str) -> Result<Params, Failure> {
         let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
         read(
             &Method::POST,
             &headers.into_iter().collect(),
             Body::from(body),
-            64 * 1024,
+            LIMITS,
         )
         .await
     }
@@ -196,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn json_nested_without_end_is_refused() {
         let body = Body::from("[".repeat(50_000));
-        let result = read(&Method::POST, &HeaderMap::new(), body, 64 * 1024).await;
+        let result = read(&Method::POST, &HeaderMap::new(), body, LIMITS).await;
         assert_eq!(result, Err(Failure::malformed_body("application/json")));
     }
 
@@ -204,11 +220,22 @@ mod tests {
     async fn a_large_body_is_refused_and_the_body_of_a_get_is_not_read() {
         let large = || Body::from(vec![b'x'; 65 * 1024]);
         let none = HeaderMap::new();
-        let refused = read(&Method::DELETE, &none, large(), 64 * 1024).await;
+        let refused = read(&Method::DELETE, &none, large(), LIMITS).await;
         assert_eq!(refused, Err(Failure::body_too_large()));
         assert_eq!(
-            read(&Method::GET, &none, large(), 64 * 1024).await,
+            read(&Method::GET, &none, large(), LIMITS).await,
             Ok(Params::default())
         );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up_on() {
+        let endless = Body::from_stream(tokio_stream::pending::<Result<Bytes, Infallible>>());
+        let limits = Limits {
+            time: Duration::from_millis(10),
+            ..LIMITS
+        };
+        let result = read(&Method::POST, &HeaderMap::new(), endless, limits).await;
+        assert_eq!(result, Err(Failure::malformed_body("application/json")));
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
+use http::{HeaderValue, uri::Scheme};
 use tonic::{
     Request,
     metadata::MetadataValue,
@@ -26,15 +26,17 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// Fails only if the address is none.
-    pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(url.to_owned())?
+    /// `None`: that is no address of a server, which should be found out at once and not by the first request.
+    pub(super) fn new(url: &str, timeout: Duration) -> Option<Self> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .ok()
+            .filter(|endpoint| endpoint.uri().scheme() == Some(&Scheme::HTTP))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .tcp_keepalive(Some(KEEPALIVE))
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(CONNECT_TIMEOUT);
-        Ok(Self {
+        Some(Self {
             channels: [endpoint.connect_lazy(), endpoint.connect_lazy()],
             turn: AtomicUsize::new(0),
             timeout,

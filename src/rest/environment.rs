@@ -9,13 +9,13 @@ use super::{
     page::{Page, Paging},
     reply,
     route::Answer,
-    view::{Environment, ReviewApps},
+    view::{Environment, ProjectBasic, ReviewApps},
     words,
 };
 use crate::pb::v1::{
-    CreateEnvironmentRequest, DeleteEnvironmentRequest, DeleteReviewEnvironmentsRequest, EnvironmentFilter,
-    EnvironmentRef, EnvironmentTier, GetEnvironmentRequest, ListEnvironmentsRequest, StopEnvironmentRequest,
-    StopStaleEnvironmentsRequest, UpdateEnvironmentRequest, environment_ref::By,
+    self as pb, CreateEnvironmentRequest, DeleteEnvironmentRequest, DeleteReviewEnvironmentsRequest,
+    EnvironmentFilter, EnvironmentRef, EnvironmentTier, GetEnvironmentRequest, ListEnvironmentsRequest,
+    StopEnvironmentRequest, StopStaleEnvironmentsRequest, UpdateEnvironmentRequest, environment_ref::By,
     environment_service_client::EnvironmentServiceClient as Client,
 };
 
@@ -59,12 +59,14 @@ pub(super) async fn list(call: Call) -> Answer {
         .list_environments(call.request(request))
         .await?
         .into_inner();
-    let project = found.project;
+    let project = found
+        .project
+        .map(|project| ProjectBasic::new(project, &call.base));
     let page = Page {
         rows: found
             .environments
             .into_iter()
-            .map(|row| Environment::with_project(row, project.clone(), &call.base))
+            .map(|row| Environment::with_project(row, project.as_ref()))
             .collect(),
         next_page_token: found.next_page_token,
         total_size: found.total_size,
@@ -116,8 +118,7 @@ pub(super) async fn create(call: Call) -> Answer {
         .create_environment(call.request(request))
         .await?
         .into_inner();
-    let view = Environment::with_project(reply::complete(made.environment)?, made.project, &call.base);
-    reply::json(StatusCode::CREATED, &view)
+    changed(&call, StatusCode::CREATED, made.environment, made.project)
 }
 
 /// Changes what is mentioned; null clears. A name is not looked at: environments are not renamed.
@@ -142,8 +143,7 @@ pub(super) async fn update(call: Call) -> Answer {
         .update_environment(call.request(request))
         .await?
         .into_inner();
-    let view = Environment::with_project(reply::complete(made.environment)?, made.project, &call.base);
-    reply::json(StatusCode::OK, &view)
+    changed(&call, StatusCode::OK, made.environment, made.project)
 }
 
 /// Deletes a stopped environment.
@@ -179,8 +179,7 @@ pub(super) async fn stop(call: Call) -> Answer {
         .stop_environment(call.request(request))
         .await?
         .into_inner();
-    let view = Environment::with_project(reply::complete(made.environment)?, made.project, &call.base);
-    reply::json(StatusCode::OK, &view)
+    changed(&call, StatusCode::OK, made.environment, made.project)
 }
 
 /// Stops what has been quiet for long.
@@ -228,6 +227,20 @@ pub(super) async fn review_apps(call: Call) -> Answer {
         .map_err(|status| Failure::of_review_apps(&status))?
         .into_inner();
     reply::json(StatusCode::OK, &ReviewApps::from(made.environments))
+}
+
+/// Answers with an environment after a change.
+fn changed(
+    call: &Call,
+    status: StatusCode,
+    environment: Option<pb::Environment>,
+    project: Option<pb::Project>,
+) -> Answer {
+    let project = project.map(|project| ProjectBasic::new(project, &call.base));
+    reply::json(
+        status,
+        &Environment::with_project(reply::complete(environment)?, project.as_ref()),
+    )
 }
 
 fn environment(call: &Call, input: &mut Input<'_>) -> EnvironmentRef {

@@ -196,6 +196,12 @@ impl Failure {
 
     fn by_reason(reason: ErrorReason, status: &Status) -> Self {
         match reason {
+            // Without violations the message is all there is to tell.
+            ErrorReason::InvalidArgument | ErrorReason::InvalidResource | ErrorReason::AlreadyExists
+                if violations(status).is_empty() =>
+            {
+                Self::bad_request(status.message())
+            }
             ErrorReason::InvalidArgument => Self::invalid_parameters(&parameter_errors(status)),
             ErrorReason::InvalidPageToken => Self::error(StatusCode::BAD_REQUEST, "cursor is invalid"),
             ErrorReason::InvalidResource | ErrorReason::AlreadyExists => {

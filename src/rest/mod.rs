@@ -46,8 +46,8 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{
-    call::Call, caller::Caller, client::Backend, error::Failure, frame::RequestId, params::Params,
-    route::Route, site::Siting,
+    body::Limits, call::Call, caller::Caller, client::Backend, error::Failure, frame::RequestId,
+    params::Params, route::Route, site::Siting,
 };
 
 /// Every documented path. Of two rows that fit the first one counts.
@@ -140,7 +140,7 @@ pub struct Options {
     pub trust_proxy: bool,
     /// The largest body that is read, in bytes.
     pub max_body_bytes: usize,
-    /// How long the server may take for one call.
+    /// How long the server may take for one call, and a client for its body.
     pub timeout: Duration,
 }
 
@@ -159,21 +159,19 @@ impl Default for Options {
 /// The options make no sense.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `grpc_url` is no URL.
-    #[error("invalid gRPC address {url:?}")]
-    InvalidAddress {
-        /// As given.
-        url: String,
-        /// What is wrong with it.
-        source: tonic::transport::Error,
-    },
+    /// `grpc_url` does not name a server.
+    #[error("invalid gRPC address {0:?}, it should look like http://host:port")]
+    InvalidAddress(String),
+    /// `external_url` cannot be what URLs start with.
+    #[error("invalid external URL {0:?}, it should look like https://host")]
+    InvalidExternalUrl(String),
 }
 
 /// What all requests share.
 struct Sidecar {
     backend: Arc<Backend>,
     siting: Siting,
-    max_body_bytes: usize,
+    body_limits: Limits,
 }
 
 /// The sidecar as a service. It does not wait for the gRPC server: as long as that is away, answers are 503.
@@ -181,27 +179,24 @@ struct Sidecar {
 /// Fails only if an option makes no sense. Needs a Tokio runtime.
 pub fn router(options: Options) -> Result<Router, Error> {
     let backend =
-        Backend::new(&options.grpc_url, options.timeout).map_err(|source| Error::InvalidAddress {
-            url: options.grpc_url,
-            source,
-        })?;
-    let external_url = options
-        .external_url
-        .map(|url| url.trim_end_matches('/').to_owned());
+        Backend::new(&options.grpc_url, options.timeout).ok_or(Error::InvalidAddress(options.grpc_url))?;
+    let siting = Siting::new(options.external_url, options.trust_proxy).map_err(Error::InvalidExternalUrl)?;
     let sidecar = Sidecar {
         backend: Arc::new(backend),
-        siting: Siting {
-            external_url,
-            trust_proxy: options.trust_proxy,
+        siting,
+        body_limits: Limits {
+            bytes: options.max_body_bytes,
+            time: options.timeout,
         },
-        max_body_bytes: options.max_body_bytes,
     };
-    Ok(Router::new()
-        // One service for all paths, because axum's own router would match decoded paths.
-        .fallback(answer)
+    // One service for all paths, because axum's own router would match decoded paths.
+    Ok(framed(Router::new().fallback(answer)).with_state(Arc::new(sidecar)))
+}
+
+fn framed<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(frame::around))
-        .with_state(Arc::new(sidecar)))
 }
 
 /// Serves the sidecar until `shutdown`; requests that have begun are finished.
@@ -250,7 +245,7 @@ impl Sidecar {
         let (route, segments) = route::find(ROUTES, &parts.method, path).ok_or_else(Failure::no_route)?;
         frame::record_route(route.pattern);
 
-        let body = body::read(&parts.method, &parts.headers, body, self.max_body_bytes).await;
+        let body = body::read(&parts.method, &parts.headers, body, self.body_limits).await;
         let mut params = query(&parts.uri);
         // A missing token goes before a bad body, and the body may be what holds the token.
         let body = match body {

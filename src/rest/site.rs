@@ -6,12 +6,24 @@ use http::{HeaderMap, Uri, header, uri::Authority};
 #[derive(Debug, Clone)]
 pub(super) struct Siting {
     /// Overrides everything; without a trailing slash.
-    pub external_url: Option<String>,
+    external_url: Option<String>,
     /// Whether `X-Forwarded-Proto` and `X-Forwarded-Host` come from a proxy that may be believed.
-    pub trust_proxy: bool,
+    trust_proxy: bool,
 }
 
 impl Siting {
+    /// Gives the external URL back if nothing can start with it.
+    pub(super) fn new(external_url: Option<String>, trust_proxy: bool) -> Result<Self, String> {
+        let external_url = match external_url {
+            Some(url) if !is_base(&url) => return Err(url),
+            other => other.map(|url| url.trim_end_matches('/').to_owned()),
+        };
+        Ok(Self {
+            external_url,
+            trust_proxy,
+        })
+    }
+
     /// Scheme and host, and what else the external URL has, without a trailing slash.
     pub(super) fn base(&self, headers: &HeaderMap, uri: &Uri) -> String {
         if let Some(url) = &self.external_url {
@@ -41,6 +53,14 @@ fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
         .filter(|value| !value.is_empty())
 }
 
+fn is_base(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(is_host)
+            && uri.query().is_none()
+    })
+}
+
 /// Nothing that could break out of a `Link` header or a URL.
 fn is_host(host: &str) -> bool {
     host.bytes()
@@ -63,18 +83,9 @@ mod tests {
 
     #[test]
     fn the_base_is_what_the_client_dialled() {
-        let direct = Siting {
-            external_url: None,
-            trust_proxy: false,
-        };
-        let proxied = Siting {
-            external_url: None,
-            trust_proxy: true,
-        };
-        let fixed = Siting {
-            external_url: Some("https://gate.example/x".to_owned()),
-            trust_proxy: true,
-        };
+        let direct = Siting::new(None, false).unwrap();
+        let proxied = Siting::new(None, true).unwrap();
+        let fixed = Siting::new(Some("https://gate.example/x/".to_owned()), true).unwrap();
         let host = ("host", "gate:8080");
         let forwarded = [
             host,
@@ -92,6 +103,25 @@ mod tests {
             (&direct, &[][..], "http://localhost"),
         ] {
             assert_eq!(base(siting, sent), expected, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn an_external_url_is_one_that_urls_can_start_with() {
+        for (url, expected) in [
+            ("https://gate.example", true),
+            ("http://gate.example:8080/x", true),
+            ("gate.example", false),
+            ("ftp://gate.example", false),
+            ("https://", false),
+            ("https://gate.example?x", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                Siting::new(Some(url.to_owned()), false).is_ok(),
+                expected,
+                "{url:?}"
+            );
         }
     }
 }

@@ -695,16 +695,23 @@ async fn a_server_that_never_answers_is_given_up_on() {
     assert_eq!(router.oneshot(request).await.unwrap().status(), 503);
 }
 
-#[test]
-fn an_address_that_is_none_is_refused() {
+#[tokio::test]
+async fn an_address_that_is_none_is_refused() {
+    for url in ["not a url", "localhost:50051", "https://127.0.0.1:50051", ""] {
+        let options = Options {
+            grpc_url: url.to_owned(),
+            ..Options::default()
+        };
+        assert!(
+            matches!(router(options), Err(Error::InvalidAddress(refused)) if refused == url),
+            "{url:?}"
+        );
+    }
     let options = Options {
-        grpc_url: "not a url".to_owned(),
+        external_url: Some("gate.example".to_owned()),
         ..Options::default()
     };
-    assert_eq!(
-        router(options).unwrap_err().to_string(),
-        "invalid gRPC address \"not a url\""
-    );
+    assert!(matches!(router(options), Err(Error::InvalidExternalUrl(_))));
 }
 
 #[tokio::test]
@@ -732,6 +739,17 @@ async fn every_answer_has_the_common_headers_and_no_etag() {
         );
         assert_eq!(answered.header("etag"), None);
     }
+}
+
+#[tokio::test]
+async fn a_defect_is_answered_and_does_not_take_the_connection_down() {
+    let broken = framed(Router::new().fallback(async || -> Response { panic!("a defect") }));
+    let request = anonymous("GET", DEPLOYMENTS).body(Body::empty()).unwrap();
+    let response = broken.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 500);
+    assert!(response.headers().contains_key("x-request-id"));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, r#"{"message":"500 Internal Server Error"}"#);
 }
 
 #[tokio::test]

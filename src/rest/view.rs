@@ -130,9 +130,9 @@ impl From<v1::Environment> for EnvironmentBasic {
 /// What an environment is shown with.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Company {
+enum Company<'a> {
     /// In lists and after changes.
-    Project { project: Option<Box<ProjectBasic>> },
+    Project { project: Option<&'a ProjectBasic> },
     /// Alone; null if nothing has ever been deployed there with success.
     LastDeployment {
         last_deployment: Option<Box<Deployment>>,
@@ -141,26 +141,21 @@ enum Company {
 
 /// An environment (contract 2.9).
 #[derive(Debug, Serialize)]
-pub(super) struct Environment {
+pub(super) struct Environment<'a> {
     #[serde(flatten)]
     basic: EnvironmentBasic,
     tier: &'static str,
     #[serde(flatten)]
-    company: Company,
+    company: Company<'a>,
     state: &'static str,
     auto_stop_at: Option<String>,
     description: Option<String>,
     auto_stop_setting: &'static str,
 }
 
-impl Environment {
+impl<'a> Environment<'a> {
     /// As lists and changes show it.
-    pub(super) fn with_project(
-        environment: v1::Environment,
-        project: Option<v1::Project>,
-        base: &str,
-    ) -> Self {
-        let project = project.map(|project| Box::new(ProjectBasic::new(project, base)));
+    pub(super) fn with_project(environment: v1::Environment, project: Option<&'a ProjectBasic>) -> Self {
         Self::new(environment, Company::Project { project })
     }
 
@@ -174,7 +169,7 @@ impl Environment {
         Self::new(environment, Company::LastDeployment { last_deployment })
     }
 
-    fn new(mut environment: v1::Environment, company: Company) -> Self {
+    fn new(mut environment: v1::Environment, company: Company<'a>) -> Self {
         Self {
             tier: words::word(words::TIERS, environment.tier),
             company,
@@ -257,7 +252,8 @@ pub(super) struct ProjectBasic {
 }
 
 impl ProjectBasic {
-    fn new(project: v1::Project, base: &str) -> Self {
+    /// `base` is where the client found this server.
+    pub(super) fn new(project: v1::Project, base: &str) -> Self {
         Self {
             web_url: format!("{base}/{}", project.full_path),
             id: project.id,
@@ -638,7 +634,8 @@ mod tests {
 
     #[test]
     fn an_environment_in_a_list_has_its_project() {
-        let view = Environment::with_project(environment(), Some(project()), BASE);
+        let project = ProjectBasic::new(project(), BASE);
+        let view = Environment::with_project(environment(), Some(&project));
         assert_eq!(
             text(&view),
             format!("{ENVIRONMENT_START}\"project\":{{{PROJECT}}}{ENVIRONMENT_END}")
