@@ -5,5 +5,6 @@ pub mod clock;
 pub mod domain;
 pub mod grpc;
 pub mod pb;
+pub mod rest;
 pub mod server;
 pub mod store;

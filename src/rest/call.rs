@@ -1,0 +1,67 @@
+//! What a handler knows of its request.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use http::{HeaderMap, HeaderValue, header};
+use prost_types::Timestamp;
+use tonic::{Request, transport::Channel};
+
+use super::{caller::Caller, client::Backend, input::Input, params::Params, route, route::Segments, time};
+use crate::pb::v1::{ProjectRef, project_ref::By};
+
+/// One request, after routing, the check for a token and the decoding of the body.
+pub(super) struct Call {
+    /// Where the client found this server; every URL in an answer starts with it.
+    pub base: String,
+    /// The path as sent.
+    pub path: String,
+    /// The values of the path's placeholders.
+    pub segments: Segments,
+    /// Query and body.
+    pub params: Params,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// Who calls.
+    pub caller: Caller,
+    /// The id that ties log lines and answers together.
+    pub request_id: HeaderValue,
+    /// Completes a time of day in a parameter.
+    pub today: NaiveDate,
+    /// The server.
+    pub backend: Arc<Backend>,
+}
+
+impl Call {
+    /// Starts to validate the parameters.
+    pub(super) fn input(&self) -> Input<'_> {
+        Input::new(&self.params, self.today)
+    }
+
+    /// The connection to send the gRPC call over.
+    pub(super) fn channel(&self) -> Channel {
+        self.backend.channel()
+    }
+
+    /// A gRPC request with everything that travels beside the message.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        self.backend.request(message, &self.caller, &self.request_id)
+    }
+
+    /// The project of the path: an id, saturated to 64 bits, or anything else as a path. Whether there is such a
+    /// project is for the server to say, after it has judged the token.
+    pub(super) fn project(&self) -> ProjectRef {
+        let id = self.segments.get("id");
+        let by = match super::coerce::integer_text(id) {
+            Some(number) if route::is_id(id) => By::Id(number),
+            _ => By::Path(id.to_owned()),
+        };
+        ProjectRef { by: Some(by) }
+    }
+
+    /// The `If-Unmodified-Since` header; one that cannot be read counts as none (contract 3.7).
+    pub(super) fn unmodified_since(&self) -> Option<Timestamp> {
+        let value = self.headers.get(header::IF_UNMODIFIED_SINCE)?;
+        time::parse_http(value.to_str().ok()?)
+    }
+}

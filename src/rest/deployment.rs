@@ -1,0 +1,145 @@
+//! `/projects/:id/deployments` (contract 2.2 to 2.6).
+
+use http::StatusCode;
+
+use super::{
+    call::Call,
+    page::{Page, Paging},
+    reply,
+    route::Answer,
+    view::Deployment,
+    words,
+};
+use crate::pb::v1::{
+    CreateDeploymentRequest, DeleteDeploymentRequest, DeploymentFilter, GetDeploymentRequest,
+    ListDeploymentsRequest, UpdateDeploymentStatusRequest,
+    deployment_service_client::DeploymentServiceClient as Client,
+};
+
+/// Lists deployments.
+pub(super) async fn list(call: Call) -> Answer {
+    let mut input = call.input();
+    let paging = Paging::numbered_or_keyset(&mut input);
+    let order_by = input.choice("order_by", words::DEPLOYMENT_ORDERS).given();
+    let direction = input.choice("sort", words::DIRECTIONS).given();
+    let filter = DeploymentFilter {
+        updated_after: input.time("updated_after"),
+        updated_before: input.time("updated_before"),
+        finished_after: input.time("finished_after"),
+        finished_before: input.time("finished_before"),
+        environment: input.text("environment").given().filter(|name| !name.is_empty()),
+        status: input
+            .choice("status", words::DEPLOYMENT_STATUSES)
+            .given()
+            .map(i32::from),
+    };
+    input.finish()?;
+
+    let request = ListDeploymentsRequest {
+        project: Some(call.project()),
+        filter: Some(filter),
+        order_by: order_by.unwrap_or_default().into(),
+        direction: direction.unwrap_or_default().into(),
+        page_size: paging.page_size(),
+        page_token: paging.page_token(),
+        skip: paging.skip(),
+        want_total: paging.want_total(),
+    };
+    let found = Client::new(call.channel())
+        .list_deployments(call.request(request))
+        .await?
+        .into_inner();
+    let page = Page {
+        rows: found
+            .deployments
+            .into_iter()
+            .map(|row| Deployment::new(row, &call.base))
+            .collect(),
+        next_page_token: found.next_page_token,
+        total_size: found.total_size,
+    };
+    paging.reply(&call, &[("order_by", "id"), ("sort", "asc")], &page)
+}
+
+/// Shows a deployment.
+pub(super) async fn get(call: Call) -> Answer {
+    let mut input = call.input();
+    let deployment_id = input.path_integer("deployment_id", call.segments.get("deployment_id"));
+    input.finish()?;
+
+    let request = GetDeploymentRequest {
+        project: Some(call.project()),
+        deployment_id,
+    };
+    let found = Client::new(call.channel())
+        .get_deployment(call.request(request))
+        .await?
+        .into_inner();
+    reply::json(
+        StatusCode::OK,
+        &Deployment::new(reply::complete(found.deployment)?, &call.base),
+    )
+}
+
+/// Records a deployment.
+pub(super) async fn create(call: Call) -> Answer {
+    let mut input = call.input();
+    let request = CreateDeploymentRequest {
+        project: Some(call.project()),
+        environment: input.filled_text("environment"),
+        sha: input.filled_text("sha"),
+        r#ref: input.filled_text("ref"),
+        tag: input.required_boolean("tag"),
+        status: input.required_choice("status", words::REQUESTED_STATUSES).into(),
+        ..Default::default()
+    };
+    input.finish()?;
+
+    let made = Client::new(call.channel())
+        .create_deployment(call.request(request))
+        .await?
+        .into_inner();
+    reply::json(
+        StatusCode::CREATED,
+        &Deployment::new(reply::complete(made.deployment)?, &call.base),
+    )
+}
+
+/// Moves a deployment to another status.
+pub(super) async fn update(call: Call) -> Answer {
+    let mut input = call.input();
+    let request = UpdateDeploymentStatusRequest {
+        project: Some(call.project()),
+        deployment_id: input.path_integer("deployment_id", call.segments.get("deployment_id")),
+        status: input.required_choice("status", words::REQUESTED_STATUSES).into(),
+        ..Default::default()
+    };
+    input.finish()?;
+
+    let made = Client::new(call.channel())
+        .update_deployment_status(call.request(request))
+        .await?
+        .into_inner();
+    reply::json(
+        StatusCode::OK,
+        &Deployment::new(reply::complete(made.deployment)?, &call.base),
+    )
+}
+
+/// Deletes a deployment.
+pub(super) async fn delete(call: Call) -> Answer {
+    let mut input = call.input();
+    let deployment_id = input.path_integer("deployment_id", call.segments.get("deployment_id"));
+    input.finish()?;
+
+    let request = DeleteDeploymentRequest {
+        project: Some(call.project()),
+        deployment_id,
+        unmodified_since: call.unmodified_since(),
+        ..Default::default()
+    };
+    Client::new(call.channel())
+        .delete_deployment(call.request(request))
+        .await?;
+    reply::message(StatusCode::ACCEPTED, "202 Accepted")
+}

@@ -1,0 +1,653 @@
+//! The one table from refusals to HTTP: every failing status code and body of the sidecar is chosen here.
+//!
+//! A gRPC error is judged by its machine-readable reason, never by its text. The bodies are those of contract 2,
+//! 3.1 to 3.6 and product decisions 3, 14, 17, 19 and 20.
+
+use std::{error::Error as _, time::Duration};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+use tonic::{Code, Status};
+use tonic_types::{FieldViolation, StatusExt};
+
+use crate::pb::v1::ErrorReason;
+
+/// The `domain` of the `ErrorInfo` that every refusal of the server carries.
+const DOMAIN: &str = "gatehouse.v1";
+const INVALID_FORMAT: &str = "message body does not match declared format";
+
+/// A refusal, ready to be answered.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Failure {
+    status: StatusCode,
+    body: Value,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Failure {
+    fn new(status: StatusCode, body: Value) -> Self {
+        Self {
+            status,
+            body,
+            headers: Vec::new(),
+        }
+    }
+
+    fn message(status: StatusCode, message: impl Into<Value>) -> Self {
+        Self::new(status, json!({ "message": message.into() }))
+    }
+
+    fn error(status: StatusCode, error: impl Into<Value>) -> Self {
+        Self::new(status, json!({ "error": error.into() }))
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// No such path, or not with this method.
+    pub(super) fn no_route() -> Self {
+        Self::error(StatusCode::NOT_FOUND, "404 Not Found")
+    }
+
+    /// A path of the API before this one.
+    pub(super) fn old_api() -> Self {
+        Self::error(
+            StatusCode::GONE,
+            "API V3 is no longer supported. Use API V4 instead.",
+        )
+    }
+
+    /// No token, or one that cannot be a token.
+    pub(super) fn unauthorized() -> Self {
+        Self::message(StatusCode::UNAUTHORIZED, "401 Unauthorized")
+    }
+
+    /// The body is larger than the sidecar reads.
+    pub(super) fn body_too_large() -> Self {
+        Self::message(StatusCode::PAYLOAD_TOO_LARGE, "413 Request Entity Too Large")
+    }
+
+    /// The body is of a type that is not read.
+    pub(super) fn unsupported_type(media_type: &str) -> Self {
+        let text = format!("The provided content-type '{media_type}' is not supported.");
+        Self::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
+    }
+
+    /// The body is not what its type says.
+    pub(super) fn malformed_body(media_type: &str) -> Self {
+        let text = format!(
+            "\nProblem:\n  {INVALID_FORMAT}\nResolution:\n  when specifying {media_type} as content-type, you must \
+             pass valid {media_type} in the request's 'body' "
+        );
+        Self::error(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// Parameters that failed validation, each as `<name> <text>`.
+    pub(super) fn invalid_parameters(errors: &[String]) -> Self {
+        Self::error(StatusCode::BAD_REQUEST, errors.join(", "))
+    }
+
+    /// A request that is well formed and still makes no sense.
+    pub(super) fn bad_request(reason: &str) -> Self {
+        Self::message(StatusCode::BAD_REQUEST, format!("400 Bad request - {reason}"))
+    }
+
+    /// The user to act as does not exist.
+    pub(super) fn sudo_user_not_found(user: &str) -> Self {
+        Self::message(
+            StatusCode::NOT_FOUND,
+            format!("404 User with ID or username '{user}' Not Found"),
+        )
+    }
+
+    /// A defect.
+    pub(super) fn internal() -> Self {
+        Self::message(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
+    }
+
+    fn forbidden() -> Self {
+        Self::message(StatusCode::FORBIDDEN, "403 Forbidden")
+    }
+
+    fn forbidden_because(reason: &str) -> Self {
+        Self::message(StatusCode::FORBIDDEN, format!("403 Forbidden - {reason}"))
+    }
+
+    fn not_found() -> Self {
+        Self::message(StatusCode::NOT_FOUND, "404 Not found")
+    }
+
+    fn unavailable() -> Self {
+        Self::message(StatusCode::SERVICE_UNAVAILABLE, "503 Service Unavailable")
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    fn overloaded(status: &Status) -> Self {
+        let delay = status
+            .get_details_retry_info()
+            .and_then(|info| info.retry_delay)
+            .unwrap_or_default();
+        let text = "This endpoint has been requested too many times. Try again later.";
+        Self::message(StatusCode::TOO_MANY_REQUESTS, json!({ "error": text }))
+            .with_header(header::RETRY_AFTER, HeaderValue::from(whole_seconds(delay)))
+    }
+
+    fn locked() -> Self {
+        Self::message(StatusCode::CONFLICT, "409 Conflict: Resource lock")
+    }
+
+    fn unusable_token(description: &str, challenge: &'static str) -> Self {
+        let body = json!({ "error": "invalid_token", "error_description": description });
+        Self::new(StatusCode::UNAUTHORIZED, body)
+            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    fn expired_token() -> Self {
+        Self::unusable_token(
+            "Token is expired. You can either do re-authorization or token refresh.",
+            "Bearer realm=\"Protected by OAuth 2.0\", error=\"invalid_token\", error_description=\"Token is \
+             expired. You can either do re-authorization or token refresh.\"",
+        )
+    }
+
+    fn revoked_token() -> Self {
+        Self::unusable_token(
+            "Token was revoked. You have to re-authorize from the user.",
+            "Bearer realm=\"Protected by OAuth 2.0\", error=\"invalid_token\", error_description=\"Token was \
+             revoked. You have to re-authorize from the user.\"",
+        )
+    }
+
+    fn insufficient_scope() -> Self {
+        let body = json!({
+            "error": "insufficient_scope",
+            "error_description": "The request requires higher privileges than provided by the access token.",
+            // All scopes that the endpoints know, whatever the method needs (contract 3.1).
+            "scope": "api read_api",
+        });
+        Self::new(StatusCode::FORBIDDEN, body)
+    }
+
+    /// As for any call, but a wrong `before` is told as the reference does (contract 2.9).
+    pub(super) fn of_stop_stale(status: &Status) -> Self {
+        let before = violations(status)
+            .iter()
+            .any(|violation| violation.field == "before");
+        match reason(status) {
+            Some(ErrorReason::InvalidArgument) if before => Self::bad_request("Invalid Date"),
+            _ => status.into(),
+        }
+    }
+
+    /// As for any call, but missing rights are told as a missing token (contract 2.9).
+    pub(super) fn of_review_apps(status: &Status) -> Self {
+        match reason(status) {
+            Some(ErrorReason::PermissionDenied | ErrorReason::ProjectArchived) => Self::unauthorized(),
+            _ => status.into(),
+        }
+    }
+
+    fn by_reason(reason: ErrorReason, status: &Status) -> Self {
+        match reason {
+            // Without violations the message is all there is to tell.
+            ErrorReason::InvalidArgument | ErrorReason::InvalidResource | ErrorReason::AlreadyExists
+                if violations(status).is_empty() =>
+            {
+                Self::bad_request(status.message())
+            }
+            ErrorReason::InvalidArgument => Self::invalid_parameters(&parameter_errors(status)),
+            ErrorReason::InvalidPageToken => Self::error(StatusCode::BAD_REQUEST, "cursor is invalid"),
+            ErrorReason::InvalidResource | ErrorReason::AlreadyExists => {
+                Self::message(StatusCode::BAD_REQUEST, resource_errors(status))
+            }
+            ErrorReason::TokenMissing | ErrorReason::TokenInvalid => Self::unauthorized(),
+            ErrorReason::TokenExpired => Self::expired_token(),
+            ErrorReason::TokenRevoked => Self::revoked_token(),
+            ErrorReason::InsufficientScope => Self::insufficient_scope(),
+            ErrorReason::UserBlocked => Self::forbidden_because("Your account has been blocked."),
+            ErrorReason::SudoNotAdmin => Self::forbidden_because("Must be admin to use sudo"),
+            ErrorReason::SudoUserNotFound => Self::sudo_user_not_found(&metadata(status, "user")),
+            ErrorReason::PermissionDenied
+            | ErrorReason::ProjectArchived
+            | ErrorReason::EnvironmentNotStopped => Self::forbidden(),
+            ErrorReason::ProjectNotFound => Self::message(StatusCode::NOT_FOUND, "404 Project Not Found"),
+            ErrorReason::GroupNotFound => Self::message(StatusCode::NOT_FOUND, "404 Group Not Found"),
+            ErrorReason::UserNotFound
+            | ErrorReason::EnvironmentNotFound
+            | ErrorReason::DeploymentNotFound
+            | ErrorReason::MembershipNotFound
+            | ErrorReason::GroupShareNotFound
+            | ErrorReason::TokenNotFound => Self::not_found(),
+            ErrorReason::InvalidTransition => {
+                let text = format!("cannot transition via \"{}\"", metadata(status, "event"));
+                Self::message(StatusCode::BAD_REQUEST, json!({ "status": [text] }))
+            }
+            ErrorReason::DeploymentRunning => {
+                Self::message(StatusCode::BAD_REQUEST, "400 Cannot destroy running deployment")
+            }
+            ErrorReason::DeploymentIsLast => Self::message(
+                StatusCode::BAD_REQUEST,
+                "400 Deployment currently deployed to environment",
+            ),
+            ErrorReason::EnvironmentStopRefused => {
+                Self::bad_request("Attempted to stop the environment but failed to change the status")
+            }
+            ErrorReason::GroupNotEmpty | ErrorReason::LastAdministrator | ErrorReason::RequestIdReused => {
+                Self::bad_request(status.message())
+            }
+            ErrorReason::ModifiedSince => {
+                Self::message(StatusCode::PRECONDITION_FAILED, "412 Precondition Failed")
+            }
+            ErrorReason::EtagMismatch | ErrorReason::Conflict => Self::locked(),
+            ErrorReason::Overloaded => Self::overloaded(status),
+            ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown => Self::unavailable(),
+            ErrorReason::Internal | ErrorReason::Unspecified => Self::internal(),
+        }
+    }
+
+    /// For what did not come from the server's own code: the connection, the deadline, a proxy between.
+    fn by_code(status: &Status) -> Self {
+        match status.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::unavailable(),
+            Code::ResourceExhausted => Self::overloaded(status),
+            // Only a status made on this side has a source: the transport broke, whatever the code says.
+            _ if status.source().is_some() => Self::unavailable(),
+            _ => Self::internal(),
+        }
+    }
+}
+
+impl From<&Status> for Failure {
+    fn from(status: &Status) -> Self {
+        let failure =
+            reason(status).map_or_else(|| Self::by_code(status), |reason| Self::by_reason(reason, status));
+        if failure.status.is_server_error() {
+            tracing::error!(code = ?status.code(), error = status.message(), "call failed");
+        }
+        failure
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::from(&status)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+fn reason(status: &Status) -> Option<ErrorReason> {
+    let info = status.get_details_error_info()?;
+    if info.domain != DOMAIN {
+        return None;
+    }
+    ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason))
+}
+
+fn metadata(status: &Status, key: &str) -> String {
+    status
+        .get_details_error_info()
+        .and_then(|mut info| info.metadata.remove(key))
+        .unwrap_or_default()
+}
+
+fn violations(status: &Status) -> Vec<FieldViolation> {
+    status
+        .get_details_bad_request()
+        .map(|details| details.field_violations)
+        .unwrap_or_default()
+}
+
+fn parameter_errors(status: &Status) -> Vec<String> {
+    violations(status)
+        .into_iter()
+        .map(|violation| format!("{} {}", violation.field, violation.description))
+        .collect()
+}
+
+/// `{"<field>": ["<text>", ...]}`, where a field is named by the last segment of its path.
+fn resource_errors(status: &Status) -> Value {
+    let mut fields: IndexMap<String, Vec<String>> = IndexMap::new();
+    for violation in violations(status) {
+        let field = violation.field.rsplit('.').next().unwrap_or_default().to_owned();
+        fields.entry(field).or_default().push(violation.description);
+    }
+    fields
+        .into_iter()
+        .map(|(field, texts)| (field, json!(texts)))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// Clients read `Retry-After` as an integer, and zero would make them spin.
+fn whole_seconds(delay: Duration) -> u64 {
+    let rounded_up = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+    rounded_up.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn refused(code: Code, reason: &str, fields: &[(&str, &str)]) -> Status {
+        let metadata = [("event", "run"), ("user", "joe"), ("scopes", "api")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::from(metadata));
+        for (field, description) in fields {
+            details.add_bad_request_violation(*field, *description);
+        }
+        details.set_retry_info(Some(Duration::from_millis(1200)));
+        Status::with_error_details(code, "some text", details)
+    }
+
+    fn shown(failure: &Failure) -> (u16, String) {
+        (failure.status.as_u16(), failure.body.to_string())
+    }
+
+    #[test]
+    fn every_reason_has_its_answer() {
+        let table = [
+            (
+                ErrorReason::Unspecified,
+                500,
+                r#"{"message":"500 Internal Server Error"}"#,
+            ),
+            (
+                ErrorReason::InvalidArgument,
+                400,
+                r#"{"error":"sha is invalid, a.ref is bad, sha is long"}"#,
+            ),
+            (
+                ErrorReason::InvalidResource,
+                400,
+                r#"{"message":{"sha":["is invalid","is long"],"ref":["is bad"]}}"#,
+            ),
+            (
+                ErrorReason::InvalidPageToken,
+                400,
+                r#"{"error":"cursor is invalid"}"#,
+            ),
+            (
+                ErrorReason::TokenMissing,
+                401,
+                r#"{"message":"401 Unauthorized"}"#,
+            ),
+            (
+                ErrorReason::TokenInvalid,
+                401,
+                r#"{"message":"401 Unauthorized"}"#,
+            ),
+            (
+                ErrorReason::TokenExpired,
+                401,
+                r#"{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}"#,
+            ),
+            (
+                ErrorReason::TokenRevoked,
+                401,
+                r#"{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}"#,
+            ),
+            (
+                ErrorReason::InsufficientScope,
+                403,
+                r#"{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api read_api"}"#,
+            ),
+            (
+                ErrorReason::UserBlocked,
+                403,
+                r#"{"message":"403 Forbidden - Your account has been blocked."}"#,
+            ),
+            (
+                ErrorReason::SudoNotAdmin,
+                403,
+                r#"{"message":"403 Forbidden - Must be admin to use sudo"}"#,
+            ),
+            (
+                ErrorReason::SudoUserNotFound,
+                404,
+                r#"{"message":"404 User with ID or username 'joe' Not Found"}"#,
+            ),
+            (
+                ErrorReason::PermissionDenied,
+                403,
+                r#"{"message":"403 Forbidden"}"#,
+            ),
+            (
+                ErrorReason::ProjectArchived,
+                403,
+                r#"{"message":"403 Forbidden"}"#,
+            ),
+            (
+                ErrorReason::ProjectNotFound,
+                404,
+                r#"{"message":"404 Project Not Found"}"#,
+            ),
+            (
+                ErrorReason::GroupNotFound,
+                404,
+                r#"{"message":"404 Group Not Found"}"#,
+            ),
+            (ErrorReason::UserNotFound, 404, r#"{"message":"404 Not found"}"#),
+            (
+                ErrorReason::EnvironmentNotFound,
+                404,
+                r#"{"message":"404 Not found"}"#,
+            ),
+            (
+                ErrorReason::DeploymentNotFound,
+                404,
+                r#"{"message":"404 Not found"}"#,
+            ),
+            (
+                ErrorReason::MembershipNotFound,
+                404,
+                r#"{"message":"404 Not found"}"#,
+            ),
+            (
+                ErrorReason::GroupShareNotFound,
+                404,
+                r#"{"message":"404 Not found"}"#,
+            ),
+            (ErrorReason::TokenNotFound, 404, r#"{"message":"404 Not found"}"#),
+            (
+                ErrorReason::AlreadyExists,
+                400,
+                r#"{"message":{"sha":["is invalid","is long"],"ref":["is bad"]}}"#,
+            ),
+            (
+                ErrorReason::InvalidTransition,
+                400,
+                r#"{"message":{"status":["cannot transition via \"run\""]}}"#,
+            ),
+            (
+                ErrorReason::DeploymentRunning,
+                400,
+                r#"{"message":"400 Cannot destroy running deployment"}"#,
+            ),
+            (
+                ErrorReason::DeploymentIsLast,
+                400,
+                r#"{"message":"400 Deployment currently deployed to environment"}"#,
+            ),
+            (
+                ErrorReason::EnvironmentNotStopped,
+                403,
+                r#"{"message":"403 Forbidden"}"#,
+            ),
+            (
+                ErrorReason::EnvironmentStopRefused,
+                400,
+                r#"{"message":"400 Bad request - Attempted to stop the environment but failed to change the status"}"#,
+            ),
+            (
+                ErrorReason::GroupNotEmpty,
+                400,
+                r#"{"message":"400 Bad request - some text"}"#,
+            ),
+            (
+                ErrorReason::LastAdministrator,
+                400,
+                r#"{"message":"400 Bad request - some text"}"#,
+            ),
+            (
+                ErrorReason::ModifiedSince,
+                412,
+                r#"{"message":"412 Precondition Failed"}"#,
+            ),
+            (
+                ErrorReason::EtagMismatch,
+                409,
+                r#"{"message":"409 Conflict: Resource lock"}"#,
+            ),
+            (
+                ErrorReason::RequestIdReused,
+                400,
+                r#"{"message":"400 Bad request - some text"}"#,
+            ),
+            (
+                ErrorReason::Conflict,
+                409,
+                r#"{"message":"409 Conflict: Resource lock"}"#,
+            ),
+            (
+                ErrorReason::Overloaded,
+                429,
+                r#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#,
+            ),
+            (
+                ErrorReason::StoreUnavailable,
+                503,
+                r#"{"message":"503 Service Unavailable"}"#,
+            ),
+            (
+                ErrorReason::OutcomeUnknown,
+                503,
+                r#"{"message":"503 Service Unavailable"}"#,
+            ),
+            (
+                ErrorReason::Internal,
+                500,
+                r#"{"message":"500 Internal Server Error"}"#,
+            ),
+        ];
+        let known: Vec<ErrorReason> = (0..=i32::from(u8::MAX))
+            .filter_map(|number| ErrorReason::try_from(number).ok())
+            .collect();
+        assert_eq!(
+            table.iter().map(|(reason, ..)| *reason).collect::<Vec<_>>(),
+            known
+        );
+
+        let fields = [("sha", "is invalid"), ("a.ref", "is bad"), ("sha", "is long")];
+        for (reason, status, body) in table {
+            let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+            let failure = Failure::from(refused(Code::Unknown, name, &fields));
+            assert_eq!(shown(&failure), (status, body.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn without_a_known_reason_the_code_decides_and_never_to_502_or_504() {
+        let foreign = Status::with_error_details(
+            Code::NotFound,
+            "",
+            ErrorDetails::with_error_info("PROJECT_NOT_FOUND", "elsewhere", HashMap::new()),
+        );
+        for (status, expected) in [
+            (Status::unavailable(""), 503),
+            (Status::deadline_exceeded(""), 503),
+            (Status::cancelled(""), 503),
+            (Status::from_error(Box::new(std::io::Error::other("reset"))), 503),
+            (Status::resource_exhausted(""), 429),
+            (Status::internal(""), 500),
+            (Status::unknown(""), 500),
+            (Status::unimplemented(""), 500),
+            (refused(Code::NotFound, "FROM_THE_FUTURE", &[]), 500),
+            (foreign, 500),
+        ] {
+            assert_eq!(shown(&Failure::from(&status)).0, expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_a_whole_number_of_seconds() {
+        for (status, expected) in [
+            (refused(Code::ResourceExhausted, "OVERLOADED", &[]), "2"),
+            (Status::resource_exhausted(""), "1"),
+            (refused(Code::Unavailable, "STORE_UNAVAILABLE", &[]), "1"),
+            (Status::unavailable(""), "1"),
+        ] {
+            let response = Failure::from(&status).into_response();
+            assert_eq!(response.headers()[header::RETRY_AFTER], expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn an_unusable_token_is_challenged() {
+        let response = Failure::expired_token().into_response();
+        assert_eq!(
+            response.headers()[header::WWW_AUTHENTICATE],
+            "Bearer realm=\"Protected by OAuth 2.0\", error=\"invalid_token\", error_description=\"Token is expired. \
+             You can either do re-authorization or token refresh.\""
+        );
+        assert!(
+            !Failure::unauthorized()
+                .into_response()
+                .headers()
+                .contains_key(header::WWW_AUTHENTICATE)
+        );
+    }
+
+    #[test]
+    fn two_endpoints_tell_refusals_in_their_own_way() {
+        let before = refused(
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+            &[("before", "is too late")],
+        );
+        let limit = refused(
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+            &[("limit", "is too large")],
+        );
+        let denied = refused(Code::PermissionDenied, "PERMISSION_DENIED", &[]);
+        for (failure, expected) in [
+            (
+                Failure::of_stop_stale(&before),
+                Failure::bad_request("Invalid Date"),
+            ),
+            (
+                Failure::of_stop_stale(&limit),
+                Failure::invalid_parameters(&["limit is too large".to_owned()]),
+            ),
+            (Failure::of_stop_stale(&denied), Failure::forbidden()),
+            (Failure::of_review_apps(&denied), Failure::unauthorized()),
+            (
+                Failure::of_review_apps(&limit),
+                Failure::invalid_parameters(&["limit is too large".to_owned()]),
+            ),
+        ] {
+            assert_eq!(failure, expected);
+        }
+    }
+}

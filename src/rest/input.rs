@@ -1,0 +1,290 @@
+//! Parameter validation: all failing parameters together, in declaration order (contract 3.2).
+//!
+//! Per parameter presence is told first, then type, then blank, then choice. A value that failed is a placeholder which
+//! nobody sees, because [`Input::finish`] refuses the request.
+
+use chrono::NaiveDate;
+use prost_types::Timestamp;
+
+use super::{
+    coerce::{self, Coerced},
+    error::Failure,
+    params::{Params, Value},
+    words::{self, Words},
+};
+
+/// An optional parameter for which leaving out and saying null are different things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Field<T> {
+    /// Not mentioned.
+    Absent,
+    /// Mentioned as null.
+    Null,
+    /// Mentioned with a value.
+    Given(T),
+}
+
+impl<T> Field<T> {
+    /// The value, if there is one.
+    pub(super) fn given(self) -> Option<T> {
+        match self {
+            Self::Given(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
+    /// What is to be changed: nothing if absent, to `cleared` if null.
+    pub(super) fn or_cleared(self, cleared: T) -> Option<T> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(cleared),
+            Self::Given(value) => Some(value),
+        }
+    }
+}
+
+/// The parameters of one request under validation.
+pub(super) struct Input<'a> {
+    params: &'a Params,
+    today: NaiveDate,
+    errors: Vec<String>,
+}
+
+impl<'a> Input<'a> {
+    /// Starts to validate; `today` completes times of day.
+    pub(super) fn new(params: &'a Params, today: NaiveDate) -> Self {
+        Self {
+            params,
+            today,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Whether the parameter is there at all, be it null.
+    pub(super) fn mentions(&self, name: &str) -> bool {
+        self.params.get(name).is_some()
+    }
+
+    /// Adds an error of the endpoint's own.
+    pub(super) fn refuse(&mut self, error: impl Into<String>) {
+        self.errors.push(error.into());
+    }
+
+    /// An integer of the path.
+    pub(super) fn path_integer(&mut self, name: &str, segment: &str) -> i64 {
+        coerce::integer_text(segment).unwrap_or_else(|| {
+            self.refuse(format!("{name} is invalid"));
+            0
+        })
+    }
+
+    /// Text that has to be there and may be blank.
+    pub(super) fn required_text(&mut self, name: &str) -> String {
+        self.presence(name);
+        self.text(name).given().unwrap_or_default()
+    }
+
+    /// Text that has to be there and must not be blank.
+    pub(super) fn filled_text(&mut self, name: &str) -> String {
+        let text = self.required_text(name);
+        let blank = match self.params.get(name) {
+            None | Some(Value::Null) => true,
+            Some(Value::List(values)) => values.is_empty(),
+            Some(Value::Map(members)) => members.is_empty(),
+            Some(Value::Garbled) => false,
+            Some(Value::Bool(_) | Value::Number(_) | Value::Text(_)) => text.trim().is_empty(),
+        };
+        if blank {
+            self.refuse(format!("{name} is empty"));
+        }
+        text
+    }
+
+    /// Text that may be there.
+    pub(super) fn text(&mut self, name: &str) -> Field<String> {
+        self.coerced(name, coerce::text)
+    }
+
+    /// One of some words; has to be there.
+    pub(super) fn required_choice<E: Copy + Default>(&mut self, name: &str, words: Words<E>) -> E {
+        self.presence(name);
+        match self.choice(name, words) {
+            Field::Given(value) => value,
+            Field::Absent | Field::Null => {
+                self.refuse_choice(name);
+                E::default()
+            }
+        }
+    }
+
+    /// One of some words, or null. What is no such word has been refused when this returns.
+    pub(super) fn choice<E: Copy + Default>(&mut self, name: &str, words: Words<E>) -> Field<E> {
+        match self.params.get(name).map(coerce::text) {
+            None => Field::Absent,
+            Some(Ok(None)) => Field::Null,
+            Some(Ok(Some(word))) => Field::Given(words::value(words, &word).unwrap_or_else(|| {
+                self.refuse_choice(name);
+                E::default()
+            })),
+            Some(Err(_)) => {
+                self.refuse(format!("{name} is invalid"));
+                self.refuse_choice(name);
+                Field::Given(E::default())
+            }
+        }
+    }
+
+    /// True or false; has to be there, and not as null.
+    pub(super) fn required_boolean(&mut self, name: &str) -> bool {
+        self.presence(name);
+        match self.coerced(name, coerce::boolean) {
+            Field::Given(flag) => flag,
+            Field::Absent => false,
+            Field::Null => {
+                self.refuse(format!("{name} is invalid"));
+                false
+            }
+        }
+    }
+
+    /// True or false, if there.
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        self.coerced(name, coerce::boolean).given()
+    }
+
+    /// An integer, if there.
+    pub(super) fn integer(&mut self, name: &str) -> Option<i64> {
+        self.coerced(name, coerce::integer).given()
+    }
+
+    /// A time, if there.
+    pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let today = self.today;
+        self.coerced(name, |value| coerce::time(value, today)).given()
+    }
+
+    /// A time that has to be there; null passes as `None`.
+    pub(super) fn required_time(&mut self, name: &str) -> Option<Timestamp> {
+        self.presence(name);
+        self.time(name)
+    }
+
+    /// Refuses the request if anything was wrong.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::invalid_parameters(&self.errors))
+        }
+    }
+
+    fn presence(&mut self, name: &str) {
+        if !self.mentions(name) {
+            self.refuse(format!("{name} is missing"));
+        }
+    }
+
+    fn refuse_choice(&mut self, name: &str) {
+        self.refuse(format!("{name} does not have a valid value"));
+    }
+
+    fn coerced<T: Default>(&mut self, name: &str, coerce: impl Fn(&Value) -> Coerced<T>) -> Field<T> {
+        match self.params.get(name).map(coerce) {
+            None => Field::Absent,
+            Some(Ok(None)) => Field::Null,
+            Some(Ok(Some(value))) => Field::Given(value),
+            Some(Err(_)) => {
+                self.refuse(format!("{name} is invalid"));
+                Field::Given(T::default())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refusals(json: serde_json::Value, validate: impl Fn(&mut Input<'_>)) -> Vec<String> {
+        let serde_json::Value::Object(members) = json else {
+            return Vec::new();
+        };
+        let params = Params::from(members);
+        let mut input = Input::new(&params, NaiveDate::default());
+        validate(&mut input);
+        input.errors
+    }
+
+    #[test]
+    fn text_tells_presence_then_type_then_blank() {
+        for (sent, expected) in [
+            (json!({}), &["a is missing", "a is empty"][..]),
+            (json!({"a": null}), &["a is empty"]),
+            (json!({"a": ""}), &["a is empty"]),
+            (json!({"a": " \t"}), &["a is empty"]),
+            (json!({"a": {}}), &["a is invalid", "a is empty"]),
+            (json!({"a": [1]}), &["a is invalid"]),
+            (json!({"a": "x\u{0}"}), &["a is invalid"]),
+            (json!({"a": 0}), &[]),
+            (json!({"a": false}), &[]),
+        ] {
+            let errors = refusals(sent.clone(), |input| {
+                input.filled_text("a");
+            });
+            assert_eq!(errors, expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_missing_required_enum_reports_both_texts() {
+        for (sent, expected) in [
+            (json!({}), &["a is missing", "a does not have a valid value"][..]),
+            (json!({"a": null}), &["a does not have a valid value"]),
+            (json!({"a": ""}), &["a does not have a valid value"]),
+            (json!({"a": "created"}), &["a does not have a valid value"]),
+            (
+                json!({"a": ["success"]}),
+                &["a is invalid", "a does not have a valid value"],
+            ),
+            (json!({"a": "success"}), &[]),
+        ] {
+            let errors = refusals(sent.clone(), |input| {
+                input.required_choice("a", words::REQUESTED_STATUSES);
+            });
+            assert_eq!(errors, expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_required_boolean_is_not_null() {
+        for (sent, expected) in [
+            (json!({}), &["a is missing"][..]),
+            (json!({"a": null}), &["a is invalid"]),
+            (json!({"a": ""}), &["a is invalid"]),
+            (json!({"a": "maybe"}), &["a is invalid"]),
+            (json!({"a": "false"}), &[]),
+        ] {
+            let errors = refusals(sent.clone(), |input| {
+                input.required_boolean("a");
+            });
+            assert_eq!(errors, expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn an_absent_field_is_not_a_null_one() {
+        let params = Params::from_form(b"given=x&null");
+        let mut input = Input::new(&params, NaiveDate::default());
+        assert_eq!(input.text("absent").or_cleared(String::new()), None);
+        assert_eq!(input.text("null").or_cleared(String::new()), Some(String::new()));
+        assert_eq!(
+            input.text("given").or_cleared(String::new()),
+            Some("x".to_owned())
+        );
+        assert_eq!(input.choice("absent", words::TIERS), Field::Absent);
+        assert_eq!(input.choice("null", words::TIERS), Field::Null);
+        assert_eq!(input.finish(), Ok(()));
+    }
+}

@@ -1,0 +1,292 @@
+//! The REST sidecar: the GitLab Deployments API in front of the gRPC service.
+//!
+//! A request goes one way: a row of the route table is found for the raw path ([`route`]), the caller's token and the
+//! parameters are read ([`caller`], [`body`], [`params`]), a handler validates ([`input`]), makes one gRPC call
+//! ([`client`]) and shows the result ([`view`], [`page`]). What is refused on the way, or by the server, becomes an
+//! answer in [`error`] and nowhere else. The sidecar keeps no state, decides nothing about tokens, and knows the
+//! server only by its protobuf contract.
+
+mod body;
+mod call;
+mod caller;
+mod client;
+mod coerce;
+mod deployment;
+mod environment;
+mod error;
+mod frame;
+mod input;
+mod metadata;
+mod page;
+mod params;
+mod project;
+mod reply;
+mod route;
+mod site;
+#[cfg(test)]
+mod tests;
+mod time;
+mod user;
+mod view;
+mod words;
+
+use std::{any::Any, io, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware,
+    response::{IntoResponse, Response},
+    serve::ListenerExt,
+};
+use chrono::{NaiveDate, Utc};
+use http::{HeaderValue, Method, Uri, header};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use self::{
+    body::Limits, call::Call, caller::Caller, client::Backend, error::Failure, frame::RequestId,
+    params::Params, route::Route, site::Siting,
+};
+
+/// Every documented path. Of two rows that fit the first one counts.
+static ROUTES: &[Route] = &[
+    row(Method::GET, "api/v4/version", |call| {
+        Box::pin(metadata::get(call))
+    }),
+    row(Method::GET, "api/v4/metadata", |call| {
+        Box::pin(metadata::get(call))
+    }),
+    row(Method::GET, "api/v4/user", |call| Box::pin(user::get(call))),
+    row(Method::GET, "api/v4/projects/:id", |call| {
+        Box::pin(project::get(call))
+    }),
+    row(Method::GET, "api/v4/projects/:id/deployments", |call| {
+        Box::pin(deployment::list(call))
+    }),
+    row(Method::POST, "api/v4/projects/:id/deployments", |call| {
+        Box::pin(deployment::create(call))
+    }),
+    row(
+        Method::GET,
+        "api/v4/projects/:id/deployments/:deployment_id",
+        |call| Box::pin(deployment::get(call)),
+    ),
+    row(
+        Method::PUT,
+        "api/v4/projects/:id/deployments/:deployment_id",
+        |call| Box::pin(deployment::update(call)),
+    ),
+    row(
+        Method::DELETE,
+        "api/v4/projects/:id/deployments/:deployment_id",
+        |call| Box::pin(deployment::delete(call)),
+    ),
+    row(Method::GET, "api/v4/projects/:id/environments", |call| {
+        Box::pin(environment::list(call))
+    }),
+    row(Method::POST, "api/v4/projects/:id/environments", |call| {
+        Box::pin(environment::create(call))
+    }),
+    row(
+        Method::POST,
+        "api/v4/projects/:id/environments/stop_stale",
+        |call| Box::pin(environment::stop_stale(call)),
+    ),
+    row(
+        Method::DELETE,
+        "api/v4/projects/:id/environments/review_apps",
+        |call| Box::pin(environment::review_apps(call)),
+    ),
+    row(
+        Method::GET,
+        "api/v4/projects/:id/environments/:environment_id",
+        |call| Box::pin(environment::get(call)),
+    ),
+    row(
+        Method::PUT,
+        "api/v4/projects/:id/environments/:environment_id",
+        |call| Box::pin(environment::update(call)),
+    ),
+    row(
+        Method::DELETE,
+        "api/v4/projects/:id/environments/:environment_id",
+        |call| Box::pin(environment::delete(call)),
+    ),
+    row(
+        Method::POST,
+        "api/v4/projects/:id/environments/:environment_id/stop",
+        |call| Box::pin(environment::stop(call)),
+    ),
+];
+
+const fn row(method: Method, pattern: &'static str, handler: route::Handler) -> Route {
+    Route {
+        method,
+        pattern,
+        handler,
+    }
+}
+
+/// How the sidecar is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the gRPC server is, for example `http://127.0.0.1:50051`.
+    pub grpc_url: String,
+    /// What URLs in answers start with; without it, the scheme and host that the client dialled.
+    pub external_url: Option<String>,
+    /// Whether `X-Forwarded-Proto` and `X-Forwarded-Host` are to be believed.
+    pub trust_proxy: bool,
+    /// The largest body that is read, in bytes.
+    pub max_body_bytes: usize,
+    /// How long the server may take for one call, and a client for its body.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            grpc_url: "http://127.0.0.1:50051".to_owned(),
+            external_url: None,
+            trust_proxy: false,
+            max_body_bytes: 1024 * 1024,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The options make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `grpc_url` does not name a server.
+    #[error("invalid gRPC address {0:?}, it should look like http://host:port")]
+    InvalidAddress(String),
+    /// `external_url` cannot be what URLs start with.
+    #[error("invalid external URL {0:?}, it should look like https://host")]
+    InvalidExternalUrl(String),
+}
+
+/// What all requests share.
+struct Sidecar {
+    backend: Arc<Backend>,
+    siting: Siting,
+    body_limits: Limits,
+}
+
+/// The sidecar as a service. It does not wait for the gRPC server: as long as that is away, answers are 503.
+///
+/// Fails only if an option makes no sense. Needs a Tokio runtime.
+pub fn router(options: Options) -> Result<Router, Error> {
+    let backend =
+        Backend::new(&options.grpc_url, options.timeout).ok_or(Error::InvalidAddress(options.grpc_url))?;
+    let siting = Siting::new(options.external_url, options.trust_proxy).map_err(Error::InvalidExternalUrl)?;
+    let sidecar = Sidecar {
+        backend: Arc::new(backend),
+        siting,
+        body_limits: Limits {
+            bytes: options.max_body_bytes,
+            time: options.timeout,
+        },
+    };
+    // One service for all paths, because axum's own router would match decoded paths.
+    Ok(framed(Router::new().fallback(answer)).with_state(Arc::new(sidecar)))
+}
+
+fn framed<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(frame::around))
+}
+
+/// Serves the sidecar until `shutdown`; requests that have begun are finished.
+pub async fn serve(listener: TcpListener, options: Options, shutdown: CancellationToken) -> io::Result<()> {
+    let router = router(options).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+    });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}
+
+async fn answer(State(sidecar): State<Arc<Sidecar>>, request: Request) -> Response {
+    let path = request.uri().path();
+    if path == "/api/v3" || path.starts_with("/api/v3/") {
+        return Failure::old_api().into_response();
+    }
+    if request.method() == Method::OPTIONS {
+        return options(path);
+    }
+    sidecar
+        .handle(request)
+        .await
+        .unwrap_or_else(Failure::into_response)
+}
+
+fn options(path: &str) -> Response {
+    match route::allowed(ROUTES, path).map(HeaderValue::try_from) {
+        Some(Ok(methods)) => {
+            let mut response = reply::no_content();
+            response.headers_mut().insert(header::ALLOW, methods);
+            response
+        }
+        _ => Failure::no_route().into_response(),
+    }
+}
+
+impl Sidecar {
+    /// Checks in the order of product decision 19: route, token, body; the handler goes on with the parameters.
+    async fn handle(&self, request: Request) -> route::Answer {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        let (route, segments) = route::find(ROUTES, &parts.method, path).ok_or_else(Failure::no_route)?;
+        frame::record_route(route.pattern);
+
+        let body = body::read(&parts.method, &parts.headers, body, self.body_limits).await;
+        let mut params = query(&parts.uri);
+        // A missing token goes before a bad body, and the body may be what holds the token.
+        let body = match body {
+            Ok(body) => {
+                params.merge(body);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        };
+        let caller = Caller::find(&params, &parts.headers)?;
+        body?;
+
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        (route.handler)(Call {
+            base: self.siting.base(&parts.headers, &parts.uri),
+            path: path.to_owned(),
+            segments,
+            params,
+            headers: parts.headers,
+            caller,
+            request_id: request_id.unwrap_or(HeaderValue::from_static("none")),
+            today: today(),
+            backend: Arc::clone(&self.backend),
+        })
+        .await
+    }
+}
+
+fn query(uri: &Uri) -> Params {
+    Params::from_form(uri.query().unwrap_or_default().as_bytes())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the sidecar's only look at the clock: \"08:00\" means today"
+)]
+fn today() -> NaiveDate {
+    Utc::now().date_naive()
+}
+
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked");
+    Failure::internal().into_response()
+}

@@ -1,0 +1,182 @@
+//! Finds the row of the route table for a path.
+//!
+//! Matching is on the raw path: `group%2Fproject` is one segment, and is decoded only after it has been found to be
+//! the value of a placeholder. Neither `//` nor `..` is tidied up.
+
+use std::pin::Pin;
+
+use axum::response::Response;
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use super::{call::Call, error::Failure};
+
+/// What a handler gives back: the answer, or the refusal.
+pub(super) type Answer = Result<Response, Failure>;
+
+/// A handler, as the route table holds it.
+pub(super) type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// One documented endpoint.
+pub(super) struct Route {
+    /// The method; GET answers HEAD as well.
+    pub method: Method,
+    /// The path without the leading slash; `:name` stands for any one segment.
+    pub pattern: &'static str,
+    /// What answers.
+    pub handler: Handler,
+}
+
+/// The decoded values of a pattern's placeholders.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Segments(Vec<(&'static str, String)>);
+
+impl Segments {
+    /// The value of a placeholder; empty if the pattern has none of that name.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or("", |(_, value)| value)
+    }
+}
+
+/// The first row that fits method and path.
+pub(super) fn find<'r>(routes: &'r [Route], method: &Method, path: &str) -> Option<(&'r Route, Segments)> {
+    let method = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    routes
+        .iter()
+        .filter(|route| route.method == *method)
+        .find_map(|route| segments(route.pattern, path).map(|found| (route, found)))
+}
+
+/// The methods that a path knows, as an `Allow` header has them; `None` if nothing is at that path.
+pub(super) fn allowed(routes: &[Route], path: &str) -> Option<String> {
+    let mut methods = vec!["OPTIONS"];
+    for route in routes
+        .iter()
+        .filter(|route| segments(route.pattern, path).is_some())
+    {
+        if !methods.contains(&route.method.as_str()) {
+            methods.push(route.method.as_str());
+        }
+    }
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    (methods.len() > 1).then(|| methods.join(", "))
+}
+
+fn segments(pattern: &'static str, path: &str) -> Option<Segments> {
+    let path = path.strip_prefix('/')?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let mut wanted = pattern.split('/').peekable();
+    let mut sent = path.split('/');
+    let mut found = Vec::new();
+    while let Some(part) = wanted.next() {
+        let segment = sent.next()?;
+        let last = wanted.peek().is_none();
+        match part.strip_prefix(':') {
+            Some(name) => found.push((name, placeholder(segment, last)?)),
+            None if segment == part || (last && segment.strip_suffix(".json") == Some(part)) => {}
+            None => return None,
+        }
+    }
+    sent.next().is_none().then_some(Segments(found))
+}
+
+/// Bytes that are not UTF-8 become U+FFFD, which is in no name.
+fn placeholder(segment: &str, last: bool) -> Option<String> {
+    let number = segment.strip_suffix(".json").filter(|stem| last && is_id(stem));
+    let raw = number.unwrap_or(segment);
+    (!raw.is_empty()).then(|| percent_decode_str(raw).decode_utf8_lossy().into_owned())
+}
+
+/// Whether the text is an id rather than a path or a name. (Names may end in `.json`, ids may not.)
+pub(super) fn is_id(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "api/v4/projects/:id/deployments";
+    const ONE: &str = "api/v4/projects/:id/deployments/:deployment_id";
+    const PROJECT: &str = "api/v4/projects/:id";
+
+    fn found(pattern: &'static str, path: &str) -> Option<Vec<String>> {
+        segments(pattern, path).map(|segments| segments.0.into_iter().map(|(_, value)| value).collect())
+    }
+
+    #[test]
+    fn paths_match_raw_and_decode_after() {
+        for (pattern, path, expected) in [
+            (LIST, "/api/v4/projects/7/deployments", Some(vec!["7"])),
+            (
+                LIST,
+                "/api/v4/projects/group%2Fproj/deployments",
+                Some(vec!["group/proj"]),
+            ),
+            (
+                LIST,
+                "/api/v4/projects/a%2fb%2Fc%2Ed%2De%5Ff/deployments",
+                Some(vec!["a/b/c.d-e_f"]),
+            ),
+            (LIST, "/api/v4/projects/a%252Fb/deployments", Some(vec!["a%2Fb"])),
+            (LIST, "/api/v4/projects/7/deployments/", Some(vec!["7"])),
+            (LIST, "/api/v4/projects/7/deployments.json", Some(vec!["7"])),
+            (
+                LIST,
+                "/api/v4/projects/a%2Fb.json/deployments",
+                Some(vec!["a/b.json"]),
+            ),
+            (LIST, "/api/v4/projects/a/b/deployments", None),
+            (LIST, "/api/v4/projects//deployments", None),
+            (LIST, "//api/v4/projects/7/deployments", None),
+            (LIST, "/api/v4/projects/7/deployments//", None),
+            (LIST, "/api/v4/projects/7/deployments.xml", None),
+            (LIST, "/api/v4/projects/7/Deployments", None),
+            (LIST, "/api/v4/projects/7", None),
+            (LIST, "*", None),
+            (LIST, "", None),
+            (
+                ONE,
+                "/api/v4/projects/7/deployments/42.json",
+                Some(vec!["7", "42"]),
+            ),
+            (
+                ONE,
+                "/api/v4/projects/7/deployments/%34%32",
+                Some(vec!["7", "42"]),
+            ),
+            (ONE, "/api/v4/projects/7/deployments/..", Some(vec!["7", ".."])),
+            (PROJECT, "/api/v4/projects/7.json", Some(vec!["7"])),
+            (PROJECT, "/api/v4/projects/a%2Fb.json", Some(vec!["a/b.json"])),
+            (PROJECT, "/api/v4/projects/%ff%zz", Some(vec!["\u{fffd}%zz"])),
+        ] {
+            let expected = expected.map(|values| values.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            assert_eq!(found(pattern, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_digits_with_an_optional_minus() {
+        for (text, expected) in [
+            ("7", true),
+            ("-7", true),
+            ("007", true),
+            ("+7", false),
+            ("", false),
+            ("-", false),
+            ("7a", false),
+        ] {
+            assert_eq!(is_id(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The words that stand for protobuf enum values, in parameters and in JSON.
+
+use crate::pb::v1::{
+    AutoStopSetting, DeploymentOrderBy, DeploymentStatus, EnvironmentState, EnvironmentTier, SortDirection,
+    UserState, Visibility,
+};
+
+/// The words of one enum, in documented order.
+pub(super) type Words<E> = &'static [(&'static str, E)];
+
+/// What a deployment can be (contract 2.2; `skipped` is one of TODAY's additions).
+pub(super) const DEPLOYMENT_STATUSES: Words<DeploymentStatus> = &[
+    ("created", DeploymentStatus::Created),
+    ("running", DeploymentStatus::Running),
+    ("success", DeploymentStatus::Success),
+    ("failed", DeploymentStatus::Failed),
+    ("canceled", DeploymentStatus::Canceled),
+    ("skipped", DeploymentStatus::Skipped),
+    ("blocked", DeploymentStatus::Blocked),
+];
+
+/// What a caller may ask a deployment to be (contract 2.4, 2.5).
+pub(super) const REQUESTED_STATUSES: Words<DeploymentStatus> = &[
+    ("running", DeploymentStatus::Running),
+    ("success", DeploymentStatus::Success),
+    ("failed", DeploymentStatus::Failed),
+    ("canceled", DeploymentStatus::Canceled),
+];
+
+/// What deployments are sorted by (product decision 2).
+pub(super) const DEPLOYMENT_ORDERS: Words<DeploymentOrderBy> = &[
+    ("id", DeploymentOrderBy::Id),
+    ("iid", DeploymentOrderBy::Iid),
+    ("created_at", DeploymentOrderBy::CreatedAt),
+    ("updated_at", DeploymentOrderBy::UpdatedAt),
+    ("finished_at", DeploymentOrderBy::FinishedAt),
+    ("ref", DeploymentOrderBy::Ref),
+];
+
+/// The directions of a list.
+pub(super) const DIRECTIONS: Words<SortDirection> =
+    &[("asc", SortDirection::Asc), ("desc", SortDirection::Desc)];
+
+/// What an environment can be.
+pub(super) const ENVIRONMENT_STATES: Words<EnvironmentState> = &[
+    ("available", EnvironmentState::Available),
+    ("stopping", EnvironmentState::Stopping),
+    ("stopped", EnvironmentState::Stopped),
+];
+
+/// How near to the users an environment is.
+pub(super) const TIERS: Words<EnvironmentTier> = &[
+    ("production", EnvironmentTier::Production),
+    ("staging", EnvironmentTier::Staging),
+    ("testing", EnvironmentTier::Testing),
+    ("development", EnvironmentTier::Development),
+    ("other", EnvironmentTier::Other),
+];
+
+/// When a stop request stops an environment.
+pub(super) const AUTO_STOP_SETTINGS: Words<AutoStopSetting> = &[
+    ("always", AutoStopSetting::Always),
+    ("with_action", AutoStopSetting::WithAction),
+];
+
+/// Who may see a project.
+pub(super) const VISIBILITIES: Words<Visibility> = &[
+    ("private", Visibility::Private),
+    ("internal", Visibility::Internal),
+    ("public", Visibility::Public),
+];
+
+/// Whether a user may act.
+pub(super) const USER_STATES: Words<UserState> =
+    &[("active", UserState::Active), ("blocked", UserState::Blocked)];
+
+/// The value that a word stands for.
+pub(super) fn value<E: Copy>(words: Words<E>, word: &str) -> Option<E> {
+    words
+        .iter()
+        .find(|(known, _)| *known == word)
+        .map(|(_, value)| *value)
+}
+
+/// The word for a value as it came over the wire. A newer server may send one that has no word here.
+pub(super) fn word<E: Copy + Into<i32>>(words: Words<E>, value: i32) -> &'static str {
+    words
+        .iter()
+        .find(|(_, known)| (*known).into() == value)
+        .map_or("unknown", |(word, _)| *word)
+}
