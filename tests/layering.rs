@@ -99,6 +99,7 @@ fn read() -> BTreeMap<String, String> {
                 .replace('\\', "/");
             (name, code(fs::read_to_string(&path).unwrap()))
         })
+        .filter(|(name, _)| !name.ends_with("/tests.rs"))
         .collect()
 }
 
