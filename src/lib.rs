@@ -3,6 +3,7 @@
 pub mod app;
 pub mod clock;
 pub mod domain;
+pub mod first_start;
 pub mod grpc;
 pub mod pb;
 pub mod rest;

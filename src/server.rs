@@ -1,11 +1,6 @@
 //! The gRPC server: services, layers, health, reflection, and an orderly end.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     app::App,
     clock::Clock,
+    first_start::{self, FirstStartError},
     grpc::{
         Services,
         auth::AuthLayer,
@@ -31,7 +27,7 @@ use crate::{
             metadata_service_server::MetadataServiceServer,
         },
     },
-    store::{StoreError, sqlite},
+    store::{self, StoreError},
 };
 
 /// How the server serves.
@@ -59,11 +55,11 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The store could not be opened.
-    #[error("cannot open the store {0}")]
-    Store(PathBuf, #[source] StoreError),
-    /// A file could not be written.
-    #[error("cannot write {0}")]
-    File(PathBuf, #[source] io::Error),
+    #[error("cannot open the store")]
+    Store(#[source] StoreError),
+    /// The administrator could not be created.
+    #[error("the first start failed")]
+    FirstStart(#[from] FirstStartError),
     /// The transport failed.
     #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
@@ -72,12 +68,17 @@ pub enum ServerError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Opens the store in `file` and sets the use cases up on it.
-pub async fn open_app(file: &Path, clock: Arc<dyn Clock>) -> Result<App, ServerError> {
-    let store = sqlite::open(file)
-        .await
-        .map_err(|error| ServerError::Store(file.to_owned(), error))?;
-    Ok(App::new(Arc::new(store), clock))
+/// Opens the store that `database_url` names (`sqlite:PATH`), sets the use cases up on it, and on the first start
+/// creates the administrator (see [`first_start`]).
+pub async fn open_app(
+    database_url: &str,
+    data_dir: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<App, ServerError> {
+    let store = store::open(database_url).await.map_err(ServerError::Store)?;
+    let app = App::new(store, clock);
+    first_start::ensure_administrator(&app, data_dir).await?;
+    Ok(app)
 }
 
 /// Serves until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is taken, calls under way

@@ -13,7 +13,7 @@
 pub mod sql;
 pub mod sqlite;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -57,6 +57,9 @@ pub enum StoreError {
     /// A schema that this version does not know.
     #[error("the schema does not fit this version")]
     Schema(#[from] sqlx::migrate::MigrateError),
+    /// A URL that names no store.
+    #[error("the database URL must be of the form sqlite:PATH")]
+    Url,
     /// A defect.
     #[error("the store failed")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -77,10 +80,32 @@ impl From<StoreError> for Error {
                 "the change may or may not have happened",
                 error,
             ),
-            StoreError::Inconsistent { .. } | StoreError::Schema(_) | StoreError::Other(_) => {
-                Error::caused(Reason::Internal, "internal error", error)
-            }
+            StoreError::Inconsistent { .. }
+            | StoreError::Schema(_)
+            | StoreError::Url
+            | StoreError::Other(_) => Error::caused(Reason::Internal, "internal error", error),
         }
+    }
+}
+
+/// Opens the store that `url` names: `sqlite:PATH`, with or without `//`. It is made if it is not there, and its schema
+/// brought up to date.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(sqlite::open(file_of(url)?).await?))
+}
+
+/// Brings the schema of the store that `url` names up to date.
+pub async fn migrate(url: &str) -> Result<()> {
+    sqlite::migrate(file_of(url)?).await
+}
+
+fn file_of(url: &str) -> Result<&Path> {
+    let path = url.strip_prefix("sqlite:").ok_or(StoreError::Url)?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() {
+        Err(StoreError::Url)
+    } else {
+        Ok(Path::new(path))
     }
 }
 

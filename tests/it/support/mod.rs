@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use gatehouse::{
     app::App,
     clock::{Clock, SystemClock},
-    domain::token::Secret,
+    first_start::ROOT_TOKEN_FILE,
     pb::v1::{
         self as pb, AccessLevel, container_ref, deployment_service_client::DeploymentServiceClient,
         directory_service_client::DirectoryServiceClient, environment_service_client::EnvironmentServiceClient,
@@ -67,10 +67,9 @@ impl TestServer {
     /// A server by this clock.
     pub async fn start_with(clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("gatehouse.db");
-        let app = server::open_app(&file, clock).await.unwrap();
-        let secret = Secret::from_random([7; 24]);
-        app.store().bootstrap(&secret.hash(), app.now()).await.unwrap();
+        let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
+        let app = server::open_app(&url, folder.path(), clock).await.unwrap();
+        let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE)).unwrap().trim().to_owned();
         // Bound before it is served: whoever connects now is served as soon as the server runs.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -79,7 +78,7 @@ impl TestServer {
             server::serve(listener, app.clone(), server::Options::default(), shutdown.clone());
         let task = tokio::spawn(async move { serving.await.unwrap() });
         let channel = Endpoint::try_from(format!("http://{address}")).unwrap().connect_lazy();
-        Self { address, app, root: secret.reveal().to_owned(), folder, shutdown, task, channel }
+        Self { address, app, root, folder, shutdown, task, channel }
     }
 
     /// Where the server listens, as a URL.
