@@ -157,6 +157,19 @@ pub struct NewToken {
     pub expires_at: Option<Time>,
 }
 
+impl NewToken {
+    /// The token that a new installation is set up with.
+    pub fn initial(user_id: UserId, hash: SecretHash) -> Self {
+        Self {
+            user_id,
+            name: "initial administrator token".to_owned(),
+            scopes: vec![Scope::Api],
+            hash,
+            expires_at: None,
+        }
+    }
+}
+
 /// What a caller wants made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateToken {
