@@ -9,7 +9,7 @@ use super::{
         Visibility,
     },
     error::{Error, Reason},
-    id::UserId,
+    id::{Place, UserId},
     token::{Scope, Token},
 };
 
@@ -85,11 +85,7 @@ impl Caller {
 
     /// Refuses what takes an administrator.
     pub fn require_admin(&self, action: &'static str) -> Result<(), Error> {
-        if self.user.admin {
-            Ok(())
-        } else {
-            Err(Error::denied(action))
-        }
+        administrator(&self.user, action)
     }
 
     /// Refuses a call that the token's scopes do not cover.
@@ -103,6 +99,15 @@ impl Caller {
             "the token's scopes do not cover this call",
         )
         .with("scopes", "api read_api"))
+    }
+}
+
+/// Refuses what takes an administrator.
+pub fn administrator(user: &User, action: &'static str) -> Result<(), Error> {
+    if user.admin {
+        Ok(())
+    } else {
+        Err(Error::denied(action))
     }
 }
 
@@ -307,6 +312,15 @@ pub fn group<'a>(user: &User, view: Option<&'a GroupView>, action: GroupAction) 
 /// The refusal for a group that is not there, or not for this caller.
 pub fn group_not_found() -> Error {
     Error::new(Reason::GroupNotFound, "group not found")
+}
+
+/// Refuses to make a group where the caller may not: it takes an Owner of the group above, at the top an administrator.
+/// `parent` is that group, if it is there.
+pub fn new_group(user: &User, place: &Place, parent: Option<&GroupView>) -> Result<(), Error> {
+    match place.parent {
+        Some(_) => group(user, parent, GroupAction::Administer).map(drop),
+        None => administrator(user, "create_group"),
+    }
 }
 
 /// What can be done to the direct members and shares of a project or group.

@@ -226,7 +226,7 @@ pub struct DirectoryState {
     /// Whether a group or project is in the selected place.
     pub path_taken: bool,
     /// What the selected membership or share belongs to, as the actor meets it.
-    pub container: Option<ContainerView>,
+    pub container: ContainerView,
     /// The selected membership.
     pub membership: Option<Membership>,
     /// The selected share.
@@ -247,7 +247,7 @@ impl DirectoryState {
             project: None,
             parent: None,
             path_taken: false,
-            container: None,
+            container: ContainerView::Group(None),
             membership: None,
             share: None,
             token: None,

@@ -170,7 +170,7 @@ async fn see_container<DB: Db>(
             (ContainerView::Group(view), container)
         }
     };
-    state.container = Some(view);
+    state.container = view;
     Ok(container)
 }
 
