@@ -3,7 +3,9 @@
 
 pub mod auth;
 pub mod deployment;
+pub mod directory;
 pub mod environment;
+pub mod token;
 
 use std::sync::Arc;
 

@@ -4,9 +4,12 @@
 //! an `Option` of the thing and gives the thing back, and nothing can be used that was not checked.
 
 use super::{
-    directory::{Group, GroupView, Project, ProjectView, Standing, User, UserState, Visibility},
+    directory::{
+        Container, ContainerView, Group, GroupView, Project, ProjectView, Standing, User, UserState,
+        Visibility,
+    },
     error::{Error, Reason},
-    id::UserId,
+    id::{Place, UserId},
     token::{Scope, Token},
 };
 
@@ -82,11 +85,7 @@ impl Caller {
 
     /// Refuses what takes an administrator.
     pub fn require_admin(&self, action: &'static str) -> Result<(), Error> {
-        if self.user.admin {
-            Ok(())
-        } else {
-            Err(Error::denied(action))
-        }
+        administrator(&self.user, action)
     }
 
     /// Refuses a call that the token's scopes do not cover.
@@ -100,6 +99,15 @@ impl Caller {
             "the token's scopes do not cover this call",
         )
         .with("scopes", "api read_api"))
+    }
+}
+
+/// Refuses what takes an administrator.
+pub fn administrator(user: &User, action: &'static str) -> Result<(), Error> {
+    if user.admin {
+        Ok(())
+    } else {
+        Err(Error::denied(action))
     }
 }
 
@@ -306,6 +314,52 @@ pub fn group_not_found() -> Error {
     Error::new(Reason::GroupNotFound, "group not found")
 }
 
+/// Refuses to make a group where the caller may not: it takes an Owner of the group above, at the top an administrator.
+/// `parent` is that group, if it is there.
+pub fn new_group(user: &User, place: &Place, parent: Option<&GroupView>) -> Result<(), Error> {
+    match place.parent {
+        Some(_) => group(user, parent, GroupAction::Administer).map(drop),
+        None => administrator(user, "create_group"),
+    }
+}
+
+/// What can be done to the direct members and shares of a project or group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MemberAction {
+    /// See them.
+    Read,
+    /// Add, change, remove them.
+    Manage,
+}
+
+/// Gives the project or group, and what the caller is to it, to who may do `action` to its members and shares.
+pub fn container(
+    user: &User,
+    view: &ContainerView,
+    action: MemberAction,
+) -> Result<(Container, Standing), Error> {
+    match view {
+        ContainerView::Project(view) => {
+            let action = match action {
+                MemberAction::Read => ProjectAction::Read,
+                MemberAction::Manage => ProjectAction::ManageMembers,
+            };
+            let found = project(user, view.as_ref(), action)?;
+            let standing = view.as_ref().map(|view| view.standing).unwrap_or_default();
+            Ok((Container::Project(found.id), standing))
+        }
+        ContainerView::Group(view) => {
+            let action = match action {
+                MemberAction::Read => GroupAction::Read,
+                MemberAction::Manage => GroupAction::Administer,
+            };
+            let found = group(user, view.as_ref(), action)?;
+            let standing = view.as_ref().map(|view| view.standing).unwrap_or_default();
+            Ok((Container::Group(found.id), standing))
+        }
+    }
+}
+
 /// Refuses to give `level` to others where the caller has less: nobody gives more than they have.
 pub fn may_grant(user: &User, standing: Standing, level: AccessLevel) -> Result<(), Error> {
     if user.admin || standing.level() >= Some(level) {
@@ -314,11 +368,32 @@ pub fn may_grant(user: &User, standing: Standing, level: AccessLevel) -> Result<
     Err(Error::denied(format!("grant_{}", level.as_str())))
 }
 
+/// Refuses to change or take away `level` where the caller has less: nobody is overruled from below.
+pub fn may_revoke(user: &User, standing: Standing, level: AccessLevel) -> Result<(), Error> {
+    if user.admin || standing.level() >= Some(level) {
+        return Ok(());
+    }
+    Err(Error::denied(format!("revoke_{}", level.as_str())))
+}
+
+/// Refuses to manage the tokens of others, unless for administrators.
+pub fn tokens_of(user: &User, owner: UserId) -> Result<(), Error> {
+    if user.admin || user.id == owner {
+        return Ok(());
+    }
+    Err(Error::denied("manage_tokens_of_others"))
+}
+
+/// The visibilities that let a user in who is not a member.
+pub fn open_to(user: &User) -> &'static [Visibility] {
+    if user.external {
+        &[Visibility::Public]
+    } else {
+        &[Visibility::Internal, Visibility::Public]
+    }
+}
+
 /// Whether a visibility lets a user in who is not a member.
 fn open(user: &User, visibility: Visibility) -> bool {
-    match visibility {
-        Visibility::Private => false,
-        Visibility::Internal => !user.external,
-        Visibility::Public => true,
-    }
+    open_to(user).contains(&visibility)
 }

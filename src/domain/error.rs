@@ -226,6 +226,15 @@ impl Error {
         self
     }
 
+    /// The same refusal, of the request's fields instead of the resource's.
+    #[must_use]
+    pub fn into_argument(self) -> Self {
+        Self {
+            reason: Reason::InvalidArgument,
+            ..self
+        }
+    }
+
     /// The same refusal with the violations of another one added.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {

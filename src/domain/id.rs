@@ -13,6 +13,12 @@ macro_rules! ids {
                 self.0.fmt(f)
             }
         }
+
+        impl From<$name> for i64 {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
     )+};
 }
 
@@ -67,4 +73,38 @@ pub enum EnvironmentKey {
     Id(EnvironmentId),
     /// By exact name.
     Name(String),
+}
+
+/// How a caller names the project or group that a membership or share belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerKey {
+    /// A project.
+    Project(ProjectKey),
+    /// A group.
+    Group(GroupKey),
+}
+
+/// Where a group or project is or would be: the last segment of a full path, and the group it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The group above, if any.
+    pub parent: Option<GroupKey>,
+    /// The last segment.
+    pub path: String,
+}
+
+impl Place {
+    /// The place that a full path names.
+    pub fn of(full_path: &str) -> Self {
+        match full_path.rsplit_once('/') {
+            Some((parent, path)) => Self {
+                parent: Some(GroupKey::Path(parent.to_owned())),
+                path: path.to_owned(),
+            },
+            None => Self {
+                parent: None,
+                path: full_path.to_owned(),
+            },
+        }
+    }
 }

@@ -68,6 +68,19 @@ pub fn url(field: &str, text: &str) -> Result<(), Error> {
     }
 }
 
+/// Checks an email address: at most 255 characters, one `@` with something on both sides, no blanks. Whether anybody
+/// reads what is sent there, only sending tells.
+pub fn email(field: &str, text: &str) -> Result<(), Error> {
+    at_most(field, text, NAME_MAX)?;
+    let sides = text.split_once('@');
+    let formed =
+        sides.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    if !formed || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Error::resource(field, "is not an email address"));
+    }
+    Ok(())
+}
+
 /// Checks one segment of a path, or a username: 1 to 255 letters, digits, `_`, `-`, `.`, beginning with a letter, digit
 /// or `_`, and not ending in `.`, `.git` or `.atom`, which URLs give another meaning.
 pub fn path_segment(field: &str, text: &str) -> Result<(), Error> {
@@ -105,6 +118,17 @@ mod tests {
             &long,
         ] {
             assert!(path_segment("path", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_email_address_has_one_at_sign_between_two_texts() {
+        for good in ["a@b", "first.last@example.com", "é@example.com"] {
+            assert!(email("email", good).is_ok(), "{good}");
+        }
+        let long = format!("{}@b", "a".repeat(254));
+        for bad in ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\n", "a\0@b", &long] {
+            assert!(email("email", bad).is_err(), "{bad:?}");
         }
     }
 

@@ -1,15 +1,21 @@
 //! Tokens: secrets that stand for their users (contract 3.1).
 
+use chrono::Months;
 use sha2::{Digest, Sha256};
 
 use super::{
     Time,
-    error::{Error, Reason},
+    access::{self, Caller},
+    directory::{DirectoryChange, User},
+    error::{Error, Reason, Violations},
     id::{TokenId, UserId},
+    text,
 };
 
 /// What every secret begins with, so that scanners and people recognise one.
 pub const SECRET_PREFIX: &str = "gth-";
+/// How far ahead a token may expire, in months: further is as good as never and likely a mistake.
+const EXPIRY_MAX_MONTHS: u32 = 120;
 
 /// What a token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +76,23 @@ impl Token {
         }
         Ok(())
     }
+
+    /// Decides what revoking changes: nothing, if it was done before. Of tokens of others, only administrators know.
+    pub fn revoke(&self, caller: &User, now: Time) -> Result<Vec<DirectoryChange>, Error> {
+        access::tokens_of(caller, self.user_id).map_err(|_| token_not_found())?;
+        if self.revoked_at.is_some() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![DirectoryChange::TokenRevoked(Self {
+            revoked_at: Some(now),
+            ..self.clone()
+        })])
+    }
+}
+
+/// The refusal for a token that is not there, or not for this caller.
+pub fn token_not_found() -> Error {
+    Error::new(Reason::TokenNotFound, "token not found")
 }
 
 /// A secret as it was presented or made. Never printed, never stored.
@@ -132,4 +155,196 @@ pub struct NewToken {
     pub hash: SecretHash,
     /// When it stops working.
     pub expires_at: Option<Time>,
+}
+
+impl NewToken {
+    /// The token that a new installation is set up with.
+    pub fn initial(user_id: UserId, hash: SecretHash) -> Self {
+        Self {
+            user_id,
+            name: "initial administrator token".to_owned(),
+            scopes: vec![Scope::Api],
+            hash,
+            expires_at: None,
+        }
+    }
+}
+
+/// What a caller wants made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateToken {
+    /// What it is for.
+    pub name: String,
+    /// What it may be used for.
+    pub scopes: Vec<Scope>,
+    /// When it stops working; none: never, or with the token that creates it.
+    pub expires_at: Option<Time>,
+}
+
+/// Decides what creating a token for `owner` changes. That of somebody who is not an administrator does not outlive the
+/// token that creates it, else a stolen one could be prolonged for ever.
+pub fn create(
+    command: &CreateToken,
+    owner: &User,
+    caller: &Caller,
+    hash: &SecretHash,
+    now: Time,
+) -> Result<Vec<DirectoryChange>, Error> {
+    access::tokens_of(&caller.user, owner.id)?;
+    let mut violations = Violations::default();
+    violations.check(text::display_name("name", &command.name).map_err(Error::into_argument));
+    violations.check(check_scopes(&command.scopes));
+    violations.check(check_expiry(command.expires_at, now));
+    violations.finish()?;
+    let expires_at = match (command.expires_at, caller.token.expires_at) {
+        (Some(wanted), Some(creator)) if !owner.admin => Some(wanted.min(creator)),
+        (None, creator) if !owner.admin => creator,
+        (wanted, _) => wanted,
+    };
+    Ok(vec![DirectoryChange::TokenCreated(NewToken {
+        user_id: owner.id,
+        name: command.name.clone(),
+        scopes: command.scopes.clone(),
+        hash: hash.clone(),
+        expires_at,
+    })])
+}
+
+fn check_scopes(scopes: &[Scope]) -> Result<(), Error> {
+    if scopes.is_empty() {
+        return Err(Error::argument("scopes", "can't be empty"));
+    }
+    if scopes
+        .iter()
+        .enumerate()
+        .any(|(index, scope)| scopes[..index].contains(scope))
+    {
+        return Err(Error::argument("scopes", "can't name a scope twice"));
+    }
+    Ok(())
+}
+
+fn check_expiry(expires_at: Option<Time>, now: Time) -> Result<(), Error> {
+    let latest = now
+        .checked_add_months(Months::new(EXPIRY_MAX_MONTHS))
+        .unwrap_or(Time::MAX_UTC);
+    match expires_at {
+        Some(at) if at <= now => Err(Error::argument("expires_at", "must be in the future")),
+        Some(at) if at > latest => Err(Error::argument("expires_at", "must be at most 10 years ahead")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::directory::fixture::{now, user};
+
+    fn token(user_id: i64, expires_at: Option<Time>) -> Token {
+        Token {
+            id: TokenId(1),
+            user_id: UserId(user_id),
+            name: "ci".to_owned(),
+            scopes: vec![Scope::Api],
+            created_at: now(),
+            expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+
+    fn command(expires_at: Option<Time>) -> CreateToken {
+        CreateToken {
+            name: "ci".to_owned(),
+            scopes: vec![Scope::ReadApi],
+            expires_at,
+        }
+    }
+
+    fn try_create(
+        command: &CreateToken,
+        owner: &User,
+        caller: &User,
+        until: Option<Time>,
+    ) -> Result<NewToken, Error> {
+        let caller = Caller {
+            user: caller.clone(),
+            token: token(caller.id.0, until),
+        };
+        let hash = Secret::from_random([7; 24]).hash();
+        let changes = create(command, owner, &caller, &hash, now())?;
+        match &changes[..] {
+            [DirectoryChange::TokenCreated(new)] => Ok(new.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_outlive_the_one_that_created_it_unless_for_administrators() {
+        let admin = User {
+            admin: true,
+            ..user(1)
+        };
+        let soon = now() + TimeDelta::days(1);
+        let later = now() + TimeDelta::days(9);
+        for (owner, wanted, creator, got) in [
+            (&user(1), None, None, None),
+            (&user(1), None, Some(soon), Some(soon)),
+            (&user(1), Some(later), Some(soon), Some(soon)),
+            (&user(1), Some(soon), Some(later), Some(soon)),
+            (&user(1), Some(later), None, Some(later)),
+            (&admin, None, Some(soon), None),
+            (&admin, Some(later), Some(soon), Some(later)),
+        ] {
+            let new = try_create(&command(wanted), owner, owner, creator).unwrap();
+            assert_eq!(new.expires_at, got, "{wanted:?} by one until {creator:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_token_is_a_bad_argument_with_every_field() {
+        let bad = CreateToken {
+            name: " ".to_owned(),
+            scopes: vec![],
+            expires_at: Some(now()),
+        };
+        let error = try_create(&bad, &user(1), &user(1), None).unwrap_err();
+        let fields: Vec<_> = error.violations().iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(error.reason(), Reason::InvalidArgument);
+        assert_eq!(fields, ["name", "scopes", "expires_at"]);
+        let twice = CreateToken {
+            scopes: vec![Scope::Api, Scope::Api],
+            ..command(Some(now() + TimeDelta::days(3660)))
+        };
+        let error = try_create(&twice, &user(1), &user(1), None).unwrap_err();
+        let fields: Vec<_> = error.violations().iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(fields, ["scopes", "expires_at"]);
+    }
+
+    #[test]
+    fn tokens_of_others_are_for_administrators() {
+        let admin = User {
+            admin: true,
+            ..user(9)
+        };
+        let error = try_create(&command(None), &user(2), &user(1), None).unwrap_err();
+        assert_eq!(error.reason(), Reason::PermissionDenied);
+        assert!(try_create(&command(None), &user(2), &admin, None).is_ok());
+        let theirs = token(2, None);
+        let error = theirs.revoke(&user(1), now()).unwrap_err();
+        assert_eq!(error.reason(), Reason::TokenNotFound);
+        assert!(theirs.revoke(&admin, now()).is_ok());
+    }
+
+    #[test]
+    fn revoking_twice_keeps_the_first_time() {
+        let changes = token(1, None).revoke(&user(1), now()).unwrap();
+        let [DirectoryChange::TokenRevoked(revoked)] = &changes[..] else {
+            panic!("{changes:?}")
+        };
+        assert_eq!(revoked.revoked_at, Some(now()));
+        assert_eq!(revoked.revoke(&user(1), now() + TimeDelta::days(1)).unwrap(), []);
+    }
 }

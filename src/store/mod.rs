@@ -3,7 +3,7 @@
 //! Rules for whoever implements or calls it:
 //!
 //! 1. A write loads its view, decides by a pure closure, applies and commits in one transaction, after taking the lock
-//!    that everything it decides about is under (a project's row). The closure may run more than once.
+//!    that everything it decides about is under (a project's row, or the directory's). The closure may run more than once.
 //! 2. Reads see what was committed when they began; they take no lock. Two reads may see different moments.
 //! 3. Nothing is acknowledged before it is durable. Where that cannot be known, [`StoreError::OutcomeUnknown`] says so.
 //! 4. The store makes no time and knows no rule: times come with the call, rules with the closure.
@@ -20,11 +20,17 @@ use async_trait::async_trait;
 use crate::domain::{
     Time,
     deployment::{Deployment, DeploymentPosition, DeploymentQuery},
-    directory::{Project, ProjectView, User},
+    directory::{
+        Container, ContainerView, DirectoryChange, Group, GroupShare, GroupView, Membership, Project,
+        ProjectView, User,
+    },
     environment::{Environment, EnvironmentFilter},
     error::{Error, Reason},
     event::ProjectChange,
-    id::{DeploymentId, EnvironmentId, EnvironmentKey, ProjectId, ProjectKey, TokenId, UserId, UserKey},
+    id::{
+        ContainerKey, DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, Place, ProjectId,
+        ProjectKey, TokenId, UserId, UserKey,
+    },
     page::{Page, PageRequest},
     token::{SecretHash, Token},
 };
@@ -206,6 +212,93 @@ pub struct ProjectAnswer {
     pub environments: Vec<Environment>,
 }
 
+/// What of the directory a change is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DirectorySelect {
+    /// A user, whether or not they are there.
+    User(UserKey),
+    /// A group, and, if it is named by path, the place that the path names.
+    Group(GroupKey),
+    /// A project, and, if it is named by path, the place that the path names.
+    Project(ProjectKey),
+    /// Where a group or project is to be made.
+    Place(Place),
+    /// A user's direct membership.
+    Membership(ContainerKey, UserKey),
+    /// A share with a group.
+    Share(ContainerKey, GroupKey),
+    /// A token.
+    Token(TokenId),
+}
+
+/// What a decision about the directory sees, loaded under the directory's lock.
+#[derive(Debug, Clone)]
+pub struct DirectoryState {
+    /// The time of the change.
+    pub now: Time,
+    /// The selected user, or whose membership was selected.
+    pub user: Option<User>,
+    /// Whether somebody but the selected user is an active administrator.
+    pub other_administrators: bool,
+    /// The selected group, or that of the selected share, as the actor meets it.
+    pub group: Option<GroupView>,
+    /// Whether the selected group holds neither groups nor projects.
+    pub group_empty: bool,
+    /// The selected project as the actor meets it.
+    pub project: Option<ProjectView>,
+    /// The group that the selected place is in, as the actor meets it.
+    pub parent: Option<GroupView>,
+    /// Whether a group or project is in the selected place.
+    pub path_taken: bool,
+    /// What the selected membership or share belongs to, as the actor meets it.
+    pub container: ContainerView,
+    /// The selected membership.
+    pub membership: Option<Membership>,
+    /// The selected share.
+    pub share: Option<GroupShare>,
+    /// The selected token.
+    pub token: Option<Token>,
+}
+
+impl DirectoryState {
+    /// Nothing but the time.
+    pub fn at(now: Time) -> Self {
+        Self {
+            now,
+            user: None,
+            other_administrators: false,
+            group: None,
+            group_empty: false,
+            project: None,
+            parent: None,
+            path_taken: false,
+            container: ContainerView::Group(None),
+            membership: None,
+            share: None,
+            token: None,
+        }
+    }
+}
+
+/// What a change of the directory leaves behind: what was selected, after the change.
+#[derive(Debug, Clone)]
+pub struct DirectoryAnswer {
+    /// The user.
+    pub user: Option<User>,
+    /// The group.
+    pub group: Option<Group>,
+    /// The project.
+    pub project: Option<Project>,
+    /// The membership.
+    pub membership: Option<Membership>,
+    /// The share.
+    pub share: Option<GroupShare>,
+    /// The token.
+    pub token: Option<Token>,
+    /// Whether this change made it.
+    pub created: bool,
+}
+
 /// The store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -215,8 +308,65 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that a token was used. Losing such a note in a crash does no harm.
     async fn token_touch(&self, id: TokenId, at: Time) -> Result<()>;
 
+    /// A user's tokens by id.
+    async fn token_list(&self, user: UserId, page: &PageRequest<TokenId>) -> Result<Page<Token, TokenId>>;
+
     /// A user.
     async fn user_find(&self, key: &UserKey) -> Result<Option<User>>;
+
+    /// Users by id; those whose username begins with `search`, in any case.
+    async fn user_list(&self, search: Option<&str>, page: &PageRequest<UserId>)
+    -> Result<Page<User, UserId>>;
+
+    /// A group as `viewer` meets it.
+    async fn group_find(&self, key: &GroupKey, viewer: UserId) -> Result<Option<GroupView>>;
+
+    /// The groups that `viewer` may see, by id; those directly in `parent`.
+    async fn group_list(
+        &self,
+        viewer: &User,
+        parent: Option<GroupId>,
+        page: &PageRequest<GroupId>,
+    ) -> Result<Page<Group, GroupId>>;
+
+    /// The projects that `viewer` may see, by id; those directly in `group`.
+    async fn project_list(
+        &self,
+        viewer: &User,
+        group: Option<GroupId>,
+        page: &PageRequest<ProjectId>,
+    ) -> Result<Page<Project, ProjectId>>;
+
+    /// A user's direct membership.
+    async fn membership_find(&self, container: Container, user: UserId) -> Result<Option<Membership>>;
+
+    /// Direct memberships by user id, which is their position.
+    async fn membership_list(
+        &self,
+        container: Container,
+        page: &PageRequest<UserId>,
+    ) -> Result<Page<Membership, UserId>>;
+
+    /// The share with a group.
+    async fn share_find(&self, container: Container, group: GroupId) -> Result<Option<GroupShare>>;
+
+    /// Shares by the id of the group that is let in, which is their position.
+    async fn share_list(
+        &self,
+        container: Container,
+        page: &PageRequest<GroupId>,
+    ) -> Result<Page<GroupShare, GroupId>>;
+
+    /// Changes users, groups, projects, memberships, shares and tokens.
+    async fn directory_change(
+        &self,
+        select: DirectorySelect,
+        terms: Terms<DirectoryAnswer>,
+        decide: Decide<DirectoryState, DirectoryChange>,
+    ) -> Result<Done<DirectoryAnswer>>;
+
+    /// Makes the first administrator, with a token of this secret, if there is no user at all; else none.
+    async fn bootstrap(&self, hash: &SecretHash, now: Time) -> Result<Option<User>>;
 
     /// A project as `viewer` meets it.
     async fn project_find(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<ProjectView>>;

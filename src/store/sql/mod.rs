@@ -3,14 +3,21 @@
 
 mod db;
 mod deployment;
+mod directory_change;
 mod environment;
 mod event;
+mod group;
+mod membership;
+mod page;
 #[cfg(test)]
 mod plans;
 mod project;
+mod project_change;
 mod request;
 mod row;
 pub mod seam;
+mod share;
+mod token;
 mod user;
 
 use std::{future::Future, pin::Pin};
@@ -25,14 +32,22 @@ use crate::{
     domain::{
         Time,
         deployment::{Deployment, DeploymentPosition, DeploymentQuery},
-        directory::{ProjectView, User},
+        directory::{
+            Container, DirectoryChange, Group, GroupShare, GroupView, Membership, Project, ProjectView, User,
+        },
         environment::{Environment, EnvironmentFilter},
         event::ProjectChange,
-        id::{DeploymentId, EnvironmentId, EnvironmentKey, ProjectId, ProjectKey, TokenId, UserId, UserKey},
+        id::{
+            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, TokenId,
+            UserId, UserKey,
+        },
         page::{Page, PageRequest, TOTAL_MAX},
         token::{SecretHash, Token},
     },
-    store::{Decide, Done, ProjectAnswer, ProjectState, Result, Select, Store, StoreError, Terms},
+    store::{
+        Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, ProjectAnswer, ProjectState, Result,
+        Select, Store, StoreError, Terms,
+    },
 };
 use seam::{Class, Stmt, sql};
 
@@ -177,15 +192,92 @@ async fn count<DB: Db>(
 #[async_trait]
 impl<DB: Db> Store for SqlStore<DB> {
     async fn token_find(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
-        user::token_find::<DB>(&mut *self.read().await?, hash).await
+        token::find_by_secret::<DB>(&mut *self.read().await?, hash).await
     }
 
     async fn token_touch(&self, id: TokenId, at: Time) -> Result<()> {
-        self.write(user::Touch { id, at }).await
+        self.write(token::Touch { id, at }).await
+    }
+
+    async fn token_list(&self, user: UserId, page: &PageRequest<TokenId>) -> Result<Page<Token, TokenId>> {
+        token::page::<DB>(&mut *self.read().await?, user, page).await
     }
 
     async fn user_find(&self, key: &UserKey) -> Result<Option<User>> {
         user::find_by_key::<DB>(&mut *self.read().await?, key).await
+    }
+
+    async fn user_list(
+        &self,
+        search: Option<&str>,
+        page: &PageRequest<UserId>,
+    ) -> Result<Page<User, UserId>> {
+        user::page::<DB>(&mut *self.read().await?, search, page).await
+    }
+
+    async fn group_find(&self, key: &GroupKey, viewer: UserId) -> Result<Option<GroupView>> {
+        group::view::<DB>(&mut *self.read().await?, key, viewer).await
+    }
+
+    async fn group_list(
+        &self,
+        viewer: &User,
+        parent: Option<GroupId>,
+        page: &PageRequest<GroupId>,
+    ) -> Result<Page<Group, GroupId>> {
+        group::page::<DB>(&mut *self.read().await?, viewer, parent, page).await
+    }
+
+    async fn project_list(
+        &self,
+        viewer: &User,
+        group: Option<GroupId>,
+        page: &PageRequest<ProjectId>,
+    ) -> Result<Page<Project, ProjectId>> {
+        project::page::<DB>(&mut *self.read().await?, viewer, group, page).await
+    }
+
+    async fn membership_find(&self, container: Container, user: UserId) -> Result<Option<Membership>> {
+        membership::find_by_user::<DB>(&mut *self.read().await?, container, user).await
+    }
+
+    async fn membership_list(
+        &self,
+        container: Container,
+        page: &PageRequest<UserId>,
+    ) -> Result<Page<Membership, UserId>> {
+        membership::page::<DB>(&mut *self.read().await?, container, page).await
+    }
+
+    async fn share_find(&self, container: Container, group: GroupId) -> Result<Option<GroupShare>> {
+        share::find_by_group::<DB>(&mut *self.read().await?, container, group).await
+    }
+
+    async fn share_list(
+        &self,
+        container: Container,
+        page: &PageRequest<GroupId>,
+    ) -> Result<Page<GroupShare, GroupId>> {
+        share::page::<DB>(&mut *self.read().await?, container, page).await
+    }
+
+    async fn directory_change(
+        &self,
+        select: DirectorySelect,
+        terms: Terms<DirectoryAnswer>,
+        decide: Decide<DirectoryState, DirectoryChange>,
+    ) -> Result<Done<DirectoryAnswer>> {
+        self.write(directory_change::Change {
+            select,
+            terms,
+            decide,
+        })
+        .await
+    }
+
+    async fn bootstrap(&self, hash: &SecretHash, now: Time) -> Result<Option<User>> {
+        let hash = hash.clone();
+        self.write(directory_change::Bootstrap { hash, now }).await
     }
 
     async fn project_find(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<ProjectView>> {
@@ -233,7 +325,7 @@ impl<DB: Db> Store for SqlStore<DB> {
         terms: Terms<ProjectAnswer>,
         decide: Decide<ProjectState, ProjectChange>,
     ) -> Result<Done<ProjectAnswer>> {
-        self.write(project::Change {
+        self.write(project_change::Change {
             project,
             select,
             terms,

@@ -1,24 +1,21 @@
-//! Projects: reading one as a user meets it, and changing what is recorded for it.
-
-use std::{future::Future, pin::Pin};
+//! Projects: reading them as a user meets them, writing their own fields.
 
 use super::{
-    Db, Keep, Work, deployment, environment,
-    event::{self, Log},
-    failed, find, request,
-    row::{LockRow, ViewRow, millis},
+    Db, failed, find,
+    group::{Level, seen_through},
+    page::{ListById, page_by_id},
+    row::{ProjectRow, ViewRow, millis},
     seam::{Stmt, sql},
 };
 use crate::{
     domain::{
-        Time, access,
-        deployment::{Deployment, EnvironmentSlot, NewDeployment},
-        directory::ProjectView,
-        environment::{self as environments, Environment, NewEnvironment},
-        event::{EventKind, ProjectChange},
-        id::{EnvironmentKey, Iid, ProjectId, ProjectKey, UserId},
+        Time,
+        access::AccessLevel,
+        directory::{NewProject, Project, ProjectView, User},
+        id::{GroupId, ProjectId, ProjectKey, UserId},
+        page::{Page, PageRequest},
     },
-    store::{Decide, Done, ProjectAnswer, ProjectState, Result, Select, StoreError, Terms},
+    store::Result,
 };
 
 /// The columns of a [`super::row::ProjectRow`].
@@ -66,254 +63,117 @@ pub async fn view<DB: Db>(
     find::<DB, ViewRow, ProjectView>(connection, stmt).await
 }
 
-/// Takes the project's row, which is the lock, and moves its time on to `now`, never back.
-async fn lock<DB: Db>(
+/// A page of the projects that `viewer` may see, by id; of those directly in `group`, if there is one.
+pub async fn page<DB: Db>(
     connection: &mut DB::Connection,
-    key: &ProjectKey,
-    now: Time,
-) -> Result<Option<LockRow>> {
-    let stmt =
-        sql::<DB>("UPDATE projects SET latest_at = CASE WHEN latest_at > $1 THEN latest_at ELSE $1 END")
-            .bind(millis(now));
-    let stmt = match key {
-        ProjectKey::Id(id) => stmt.push_bind(" WHERE id = ", id.0),
-        ProjectKey::Path(path) => stmt.push_bind(" WHERE full_path_key = ", path.to_lowercase()),
+    viewer: &User,
+    group: Option<GroupId>,
+    request: &PageRequest<ProjectId>,
+) -> Result<Page<Project, ProjectId>> {
+    const BY_ID: ListById = ListById {
+        columns: COLUMNS,
+        after: " AND p.id > ",
+        order: " ORDER BY p.id LIMIT ",
     };
-    stmt.push(" RETURNING id, latest_at, last_iid, last_event")
-        .optional::<LockRow>(connection)
+    let matching = |stmt: Stmt<DB>| {
+        let stmt = stmt.push(" FROM projects p JOIN groups g ON g.id = p.group_id WHERE 1 = 1");
+        let stmt = match group {
+            Some(group) => stmt.push_bind(" AND p.group_id = ", group.0),
+            None => stmt,
+        };
+        if viewer.admin { stmt } else { visible(stmt, viewer) }
+    };
+    page_by_id::<DB, ProjectRow, Project, _>(connection, &BY_ID, matching, request, |project| project.id)
         .await
-        .map_err(failed::<DB>)
 }
 
-/// A change of what is recorded for a project.
-pub struct Change {
-    /// Which project.
-    pub project: ProjectKey,
-    /// What of it.
-    pub select: Select,
-    /// On what terms.
-    pub terms: Terms<ProjectAnswer>,
-    /// What to change.
-    pub decide: Decide<ProjectState, ProjectChange>,
-}
-
-impl<DB: Db> Work<DB> for Change {
-    type Output = Done<ProjectAnswer>;
-
-    fn run<'a>(
-        &'a self,
-        connection: &'a mut DB::Connection,
-    ) -> Pin<Box<dyn Future<Output = Result<(Self::Output, Keep)>> + Send + 'a>> {
-        Box::pin(async move {
-            if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
-                return Ok((Done::Replayed(answer), Keep::No));
-            }
-            let locked = lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
-            let state = self.state::<DB>(&mut *connection, locked.as_ref()).await?;
-            let changes = (self.decide)(&state)?;
-            let (Some(locked), Some(view)) = (locked, &state.view) else {
-                // A decision about nothing: the rules never accept one, and if they did there is nothing to change.
-                return Err(access::project_not_found().into());
-            };
-            let answer = ProjectAnswer {
-                project: view.project.clone(),
-                deployment: state.deployment,
-                environment: state.environment,
-                environments: Vec::new(),
-            };
-            let mut apply = Apply::<DB> {
-                connection,
-                iid: locked.last_iid,
-                log: Log {
-                    project: ProjectId(locked.id),
-                    actor: self.terms.actor,
-                    now: state.now,
-                    last: locked.last_event,
-                },
-                answer,
-            };
-            for change in &changes {
-                apply.change(change).await?;
-            }
-            let answer = apply.finish(&locked).await?;
-            request::remember::<DB, _>(connection, &self.terms, &answer).await?;
-            let keep = if self.terms.validate_only {
-                Keep::No
-            } else {
-                Keep::Yes
-            };
-            Ok((Done::Fresh(answer), keep))
-        })
-    }
-}
-
-impl Change {
-    /// Loads what the decision sees; everything after the lock.
-    async fn state<DB: Db>(
-        &self,
-        connection: &mut DB::Connection,
-        locked: Option<&LockRow>,
-    ) -> Result<ProjectState> {
-        let mut state = ProjectState {
-            now: self.terms.now,
-            view: None,
-            environment: None,
-            slug_taken: false,
-            deployment: None,
-            last_success: None,
-            environments: Vec::new(),
-        };
-        let Some(locked) = locked else { return Ok(state) };
-        let project = ProjectId(locked.id);
-        state.now = Time::from_timestamp_millis(locked.latest_at).ok_or(StoreError::Inconsistent {
-            table: "projects",
-            column: "latest_at",
-            id: locked.id,
-        })?;
-        state.view = view::<DB>(&mut *connection, &ProjectKey::Id(project), self.terms.actor).await?;
-        match &self.select {
-            Select::EnvironmentNamed(name) => {
-                let key = EnvironmentKey::Name(name.clone());
-                state.environment = environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
-                if state.environment.is_none() {
-                    let slug = environments::slug(name);
-                    state.slug_taken = environment::slug_taken::<DB>(&mut *connection, project, slug).await?;
-                }
-            }
-            Select::Environment(key) => {
-                state.environment = environment::find_by_key::<DB>(&mut *connection, project, key).await?;
-            }
-            Select::Deployment(id) => {
-                state.deployment = deployment::find_by_id::<DB>(&mut *connection, project, *id).await?;
-                if let Some(deployment) = &state.deployment {
-                    let key = EnvironmentKey::Id(deployment.environment.id);
-                    state.environment =
-                        environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
-                }
-            }
-            Select::StaleEnvironments { before } => {
-                state.environments = environment::stale::<DB>(&mut *connection, project, *before).await?;
-            }
-            Select::ReviewEnvironments { before, limit } => {
-                state.environments =
-                    environment::stopped_reviews::<DB>(&mut *connection, project, *before, *limit).await?;
-            }
-        }
-        if let Some(environment) = &state.environment {
-            state.last_success = deployment::last_success::<DB>(connection, environment.id).await?;
-        }
-        Ok(state)
-    }
-}
-
-/// Makes changes true, one after the other, and keeps the answer up to date.
-struct Apply<'a, DB: Db> {
-    connection: &'a mut DB::Connection,
-    iid: i64,
-    log: Log,
-    answer: ProjectAnswer,
-}
-
-impl<DB: Db> Apply<'_, DB> {
-    async fn change(&mut self, change: &ProjectChange) -> Result<()> {
-        match change {
-            ProjectChange::DeploymentCreated(new) => self.create_deployment(new).await,
-            ProjectChange::DeploymentKept(deployment) => {
-                self.answer.deployment = Some(deployment.clone());
-                Ok(())
-            }
-            ProjectChange::DeploymentMoved { before, after } => {
-                deployment::update::<DB>(&mut *self.connection, after).await?;
-                let payload = event::deployment(after, Some(*before), Some(after.status));
-                self.answer.deployment = Some(Deployment::clone(after));
-                self.append(EventKind::DeploymentStatusChanged, payload).await
-            }
-            ProjectChange::DeploymentDeleted(deleted) => {
-                deployment::delete::<DB>(&mut *self.connection, deleted.id).await?;
-                let payload = event::deployment(deleted, Some(deleted.status), None);
-                self.append(EventKind::DeploymentDeleted, payload).await
-            }
-            ProjectChange::EnvironmentCreated(new) => self.create_environment(new).await.map(drop),
-            ProjectChange::EnvironmentUpdated { before, after } => {
-                environment::update::<DB>(&mut *self.connection, after).await?;
-                let payload = event::environment(after, Some(*before), Some(after.state));
-                self.show_environment(after.clone());
-                self.append(EventKind::EnvironmentUpdated, payload).await
-            }
-            ProjectChange::EnvironmentDeleted(deleted) => {
-                environment::delete::<DB>(&mut *self.connection, deleted.id).await?;
-                let payload = event::environment(deleted, Some(deleted.state), None);
-                self.answer.environments.push(deleted.clone());
-                self.append(EventKind::EnvironmentDeleted, payload).await
-            }
-        }
-    }
-
-    async fn append(&mut self, kind: EventKind, payload: serde_json::Value) -> Result<()> {
-        self.log.append::<DB>(&mut *self.connection, kind, payload).await
-    }
-
-    /// Puts an environment into the answer, and into the deployment there if it is that one's.
-    fn show_environment(&mut self, environment: Environment) {
-        if let Some(deployment) = &mut self.answer.deployment
-            && deployment.environment.id == environment.id
-        {
-            deployment.environment = environment.summary();
-        }
-        self.answer.environments.push(environment.clone());
-        self.answer.environment = Some(environment);
-    }
-
-    async fn create_environment(&mut self, new: &NewEnvironment) -> Result<Environment> {
-        let environment =
-            environment::insert::<DB>(&mut *self.connection, self.log.project, new, self.log.now).await?;
-        let payload = event::environment(&environment, None, Some(environment.state));
-        self.append(EventKind::EnvironmentCreated, payload).await?;
-        self.show_environment(environment.clone());
-        Ok(environment)
-    }
-
-    async fn create_deployment(&mut self, new: &NewDeployment) -> Result<()> {
-        let environment = match &new.environment {
-            EnvironmentSlot::Existing(id) => *id,
-            EnvironmentSlot::New(environment) => self.create_environment(environment).await?.id,
-        };
-        self.iid += 1;
-        let project = self.log.project;
-        let now = millis(self.log.now);
-        let id = deployment::insert::<DB>(
-            &mut *self.connection,
-            project,
-            environment,
-            Iid(self.iid),
-            new,
-            now,
+/// Keeps the projects that are open to the viewer, or that they are a guest of by any way.
+fn visible<DB: Db>(stmt: Stmt<DB>, viewer: &User) -> Stmt<DB> {
+    let guest = Level::at_least(AccessLevel::Guest);
+    let stmt = super::group::open(stmt.push(" AND ("), "p.visibility", viewer)
+        .push_bind(
+            " OR p.id IN (SELECT m.project_id FROM memberships m WHERE m.user_id = ",
+            viewer.id.0,
         )
-        .await?;
-        // Read back for the environment and the user that it shows.
-        let created = deployment::find_by_id::<DB>(&mut *self.connection, project, id)
-            .await?
-            .ok_or(StoreError::Inconsistent {
-                table: "deployments",
-                column: "id",
-                id: id.0,
-            })?;
-        let payload = event::deployment(&created, None, Some(created.status));
-        self.answer.deployment = Some(created);
-        self.append(EventKind::DeploymentCreated, payload).await
-    }
+        .push_bind(" AND m.access_level >= ", guest.0)
+        .push_bind(
+            ") OR p.id IN (SELECT s.shared_project_id FROM group_shares s \
+             JOIN group_ancestors a ON a.group_id = s.group_id JOIN memberships m ON m.group_id = a.ancestor_id \
+             WHERE m.user_id = ",
+            viewer.id.0,
+        )
+        .push_bind(" AND m.access_level >= ", guest.0)
+        .push_bind(" AND s.access_level >= ", guest.0)
+        .push(")");
+    seen_through(stmt, "p.group_id", viewer, guest).push(")")
+}
 
-    /// Writes the counters back, if anything was numbered.
-    async fn finish(self, locked: &LockRow) -> Result<ProjectAnswer> {
-        if self.log.last != locked.last_event {
-            sql::<DB>("UPDATE projects SET last_iid = $2, last_event = $3 WHERE id = $1")
-                .bind(locked.id)
-                .bind(self.iid)
-                .bind(self.log.last)
-                .run(self.connection)
-                .await
-                .map_err(failed::<DB>)?;
-        }
-        Ok(self.answer)
-    }
+/// Adds a project.
+pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, now: Time) -> Result<Project> {
+    let (id,) = sql::<DB>(
+        "INSERT INTO projects (group_id, path, full_path, full_path_key, name, description, visibility, \
+         default_branch, archived, creator_id, created_at, updated_at, version, last_iid, last_event, latest_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, 0, 0, $13) RETURNING id",
+    )
+    .bind(new.group.id.0)
+    .bind(new.path.clone())
+    .bind(new.full_path.clone())
+    .bind(new.full_path.to_lowercase())
+    .bind(new.name.clone())
+    .bind(new.description.clone())
+    .bind(new.visibility.as_str().to_owned())
+    .bind(new.default_branch.clone())
+    .bind(new.archived)
+    .bind(new.creator_id.0)
+    .bind(millis(now))
+    .bind(millis(now))
+    .bind(millis(now))
+    .one::<(i64,)>(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(Project {
+        id: ProjectId(id),
+        path: new.path.clone(),
+        full_path: new.full_path.clone(),
+        name: new.name.clone(),
+        description: new.description.clone(),
+        visibility: new.visibility,
+        default_branch: new.default_branch.clone(),
+        archived: new.archived,
+        group: new.group.clone(),
+        creator_id: new.creator_id,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    })
+}
+
+/// Writes a project's own fields. Where it is never changes.
+pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Project) -> Result<()> {
+    sql::<DB>(
+        "UPDATE projects SET name = $2, description = $3, visibility = $4, default_branch = $5, archived = $6, \
+         updated_at = $7, version = $8 WHERE id = $1",
+    )
+    .bind(after.id.0)
+    .bind(after.name.clone())
+    .bind(after.description.clone())
+    .bind(after.visibility.as_str().to_owned())
+    .bind(after.default_branch.clone())
+    .bind(after.archived)
+    .bind(millis(after.updated_at))
+    .bind(after.version)
+    .run(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(())
+}
+
+/// Deletes a project and, by the foreign keys, everything recorded for it.
+pub async fn delete<DB: Db>(connection: &mut DB::Connection, id: ProjectId) -> Result<()> {
+    sql::<DB>("DELETE FROM projects WHERE id = $1")
+        .bind(id.0)
+        .run(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    Ok(())
 }

@@ -304,6 +304,7 @@ impl TryFrom<MembershipRow> for Membership {
 
     fn try_from(row: MembershipRow) -> Result<Self, StoreError> {
         Ok(Self {
+            id: row.id,
             container: container("memberships", row.id, row.project_id, row.group_id)?,
             access_level: level("memberships", row.id, row.access_level)?,
             created_at: time("memberships", "created_at", row.id, row.created_at)?,
@@ -338,6 +339,7 @@ impl TryFrom<ShareRow> for GroupShare {
 
     fn try_from(row: ShareRow) -> Result<Self, StoreError> {
         Ok(Self {
+            id: row.id,
             container: container("group_shares", row.id, row.shared_project_id, row.shared_group_id)?,
             access_level: level("group_shares", row.id, row.access_level)?,
             created_at: time("group_shares", "created_at", row.id, row.created_at)?,

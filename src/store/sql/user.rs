@@ -1,82 +1,139 @@
-//! Users and their tokens.
-
-use std::{future::Future, pin::Pin};
+//! Users.
 
 use super::{
-    Db, Keep, Work, failed, find,
-    row::{TokenRow, UserRow, millis},
+    Db, failed, find,
+    page::{ListById, page_by_id},
+    row::{UserRow, millis},
     seam::{Stmt, sql},
 };
 use crate::{
     domain::{
         Time,
-        directory::User,
-        id::{TokenId, UserId, UserKey},
-        token::{SecretHash, Token},
+        directory::{NewUser, User, UserState},
+        id::{UserId, UserKey},
+        page::{Page, PageRequest},
     },
     store::Result,
 };
 
 /// The columns of a [`UserRow`].
-pub fn select<DB: Db>() -> Stmt<DB> {
-    sql::<DB>(
-        "SELECT id, username, name, email, public_email, avatar_url, state, admin, external, created_at, version \
-         FROM users",
-    )
-}
+const COLUMNS: &str =
+    "SELECT id, username, name, email, public_email, avatar_url, state, admin, external, created_at, version";
 
 /// A user by key.
 pub async fn find_by_key<DB: Db>(connection: &mut DB::Connection, key: &UserKey) -> Result<Option<User>> {
+    let stmt = sql::<DB>(COLUMNS).push(" FROM users");
     let stmt = match key {
-        UserKey::Id(UserId(id)) => select::<DB>().push_bind(" WHERE id = ", *id),
-        UserKey::Name(name) => select::<DB>().push_bind(" WHERE username_key = ", name.to_lowercase()),
+        UserKey::Id(UserId(id)) => stmt.push_bind(" WHERE id = ", *id),
+        UserKey::Name(name) => stmt.push_bind(" WHERE username_key = ", name.to_lowercase()),
     };
     find::<DB, UserRow, User>(connection, stmt).await
 }
 
-/// The columns of a [`TokenRow`].
-pub fn select_token<DB: Db>() -> Stmt<DB> {
-    sql::<DB>(
-        "SELECT id, user_id, name, scopes, created_at, expires_at, revoked_at, last_used_at FROM tokens",
-    )
-}
-
-/// The token with this secret and its user.
-pub async fn token_find<DB: Db>(
+/// A page of the users by id; of those whose username begins with `search`, if there is one.
+pub async fn page<DB: Db>(
     connection: &mut DB::Connection,
-    hash: &SecretHash,
-) -> Result<Option<(Token, User)>> {
-    let stmt = select_token::<DB>().push_bind(" WHERE secret_hash = ", hash.0.clone());
-    let Some(token) = find::<DB, TokenRow, Token>(connection, stmt).await? else {
-        return Ok(None);
+    search: Option<&str>,
+    request: &PageRequest<UserId>,
+) -> Result<Page<User, UserId>> {
+    const BY_ID: ListById = ListById {
+        columns: COLUMNS,
+        after: " AND id > ",
+        order: " ORDER BY id LIMIT ",
     };
-    let user = find_by_key::<DB>(connection, &UserKey::Id(token.user_id)).await?;
-    Ok(user.map(|user| (token, user)))
+    let matching = |stmt: Stmt<DB>| {
+        let stmt = stmt.push(" FROM users WHERE 1 = 1");
+        let Some(search) = search else { return stmt };
+        // Prefixes are compared as texts, not as patterns: `_` means itself.
+        let search = search.to_lowercase();
+        let length = i64::try_from(search.chars().count()).unwrap_or(i64::MAX);
+        stmt.push_bind(" AND substr(username_key, 1, CAST(", length)
+            .push_bind(" AS INTEGER)) = ", search)
+    };
+    page_by_id::<DB, UserRow, User, _>(connection, &BY_ID, matching, request, |user| user.id).await
 }
 
-/// Notes that a token was used.
-pub struct Touch {
-    /// Which.
-    pub id: TokenId,
-    /// When.
-    pub at: Time,
+/// Whether there is any user.
+pub async fn any<DB: Db>(connection: &mut DB::Connection) -> Result<bool> {
+    let found = sql::<DB>("SELECT id FROM users LIMIT 1")
+        .optional::<(i64,)>(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    Ok(found.is_some())
 }
 
-impl<DB: Db> Work<DB> for Touch {
-    type Output = ();
+/// Whether somebody but this user is an active administrator.
+pub async fn other_administrators<DB: Db>(connection: &mut DB::Connection, id: UserId) -> Result<bool> {
+    let found = sql::<DB>("SELECT id FROM users WHERE admin AND state = $1 AND id <> $2 LIMIT 1")
+        .bind(UserState::Active.as_str().to_owned())
+        .bind(id.0)
+        .optional::<(i64,)>(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    Ok(found.is_some())
+}
 
-    fn run<'a>(
-        &'a self,
-        connection: &'a mut DB::Connection,
-    ) -> Pin<Box<dyn Future<Output = Result<((), Keep)>> + Send + 'a>> {
-        Box::pin(async move {
-            sql::<DB>("UPDATE tokens SET last_used_at = $2 WHERE id = $1")
-                .bind(self.id.0)
-                .bind(millis(self.at))
-                .run(connection)
-                .await
-                .map_err(failed::<DB>)?;
-            Ok(((), Keep::Yes))
-        })
-    }
+/// Adds a user.
+pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewUser, now: Time) -> Result<User> {
+    let (id,) = sql::<DB>(
+        "INSERT INTO users (username, username_key, name, email, public_email, avatar_url, state, admin, external, \
+         created_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1) RETURNING id",
+    )
+    .bind(new.username.clone())
+    .bind(new.username.to_lowercase())
+    .bind(new.name.clone())
+    .bind(new.email.clone())
+    .bind(new.public_email.clone())
+    .bind(new.avatar_url.clone())
+    .bind(new.state.as_str().to_owned())
+    .bind(new.admin)
+    .bind(new.external)
+    .bind(millis(now))
+    .one::<(i64,)>(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(User {
+        id: UserId(id),
+        username: new.username.clone(),
+        name: new.name.clone(),
+        email: new.email.clone(),
+        public_email: new.public_email.clone(),
+        avatar_url: new.avatar_url.clone(),
+        state: new.state,
+        admin: new.admin,
+        external: new.external,
+        created_at: now,
+        version: 1,
+    })
+}
+
+/// Writes a user's fields. The username never changes.
+pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &User) -> Result<()> {
+    sql::<DB>(
+        "UPDATE users SET name = $2, email = $3, public_email = $4, avatar_url = $5, state = $6, admin = $7, \
+         external = $8, version = $9 WHERE id = $1",
+    )
+    .bind(after.id.0)
+    .bind(after.name.clone())
+    .bind(after.email.clone())
+    .bind(after.public_email.clone())
+    .bind(after.avatar_url.clone())
+    .bind(after.state.as_str().to_owned())
+    .bind(after.admin)
+    .bind(after.external)
+    .bind(after.version)
+    .run(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(())
+}
+
+/// Deletes a user and, by the foreign keys, their memberships, tokens and remembered answers.
+pub async fn delete<DB: Db>(connection: &mut DB::Connection, id: UserId) -> Result<()> {
+    sql::<DB>("DELETE FROM users WHERE id = $1")
+        .bind(id.0)
+        .run(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    Ok(())
 }

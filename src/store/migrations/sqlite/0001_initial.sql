@@ -1,6 +1,13 @@
 -- The first schema. Times are whole milliseconds since 1970 (UTC). Texts that must be unique or found whatever their
 -- case have a `_key` twin in lower case, made by the program. Enums are words. The database never makes a time.
 
+-- One row: every change of users, groups, projects, memberships, shares and tokens takes it first. It is the lock.
+CREATE TABLE directory (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    changes INTEGER NOT NULL
+) STRICT;
+INSERT INTO directory (id, changes) VALUES (1, 0);
+
 CREATE TABLE users (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     username     TEXT    NOT NULL CHECK (length(username) BETWEEN 1 AND 255),
@@ -15,6 +22,7 @@ CREATE TABLE users (
     created_at   INTEGER NOT NULL,
     version      INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX users_administrators ON users (id) WHERE admin;
 
 CREATE TABLE tokens (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,10 +1,31 @@
 //! Who there is: users, groups, projects, memberships, shares (contract 1.1).
 
+mod change;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod group;
+mod membership;
+mod project;
+mod share;
+mod user;
+
+pub use change::DirectoryChange;
+pub use group::{CreateGroup, NewGroup, UpdateGroup, create_group};
+pub use membership::{NewMembership, create_membership, membership_not_found};
+pub use project::{CreateProject, NewProject, UpdateProject, create_project};
+pub use share::{NewShare, create_share, share_not_found};
+pub use user::{CreateUser, NewUser, UpdateUser, create_user, user_not_found};
+
 use super::{
     Time,
     access::AccessLevel,
+    error::{Error, Violations},
     id::{GroupId, ProjectId, UserId},
+    text,
 };
+
+/// What joins the names of groups and projects into a full name.
+const NAME_SEPARATOR: &str = " / ";
 
 /// Whether a user may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -211,9 +232,20 @@ pub enum Container {
     Group(GroupId),
 }
 
+/// A project or group that was asked for, as one user meets it, if it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerView {
+    /// A project was asked for.
+    Project(Option<ProjectView>),
+    /// A group was asked for.
+    Group(Option<GroupView>),
+}
+
 /// A user's place in a project or group, given directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
+    /// Assigned once: a membership that is given again is another one.
+    pub id: i64,
     /// Whose.
     pub user: UserSummary,
     /// Where.
@@ -229,6 +261,8 @@ pub struct Membership {
 /// A project or group opened to the members of another group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupShare {
+    /// Assigned once: a share that is made again is another one.
+    pub id: i64,
     /// What is shared.
     pub container: Container,
     /// The group that is let in.
@@ -243,40 +277,32 @@ pub struct GroupShare {
     pub version: i64,
 }
 
-impl User {
-    /// The etag: changes with every change.
-    pub fn etag(&self) -> String {
-        format!("\"{}-{}\"", self.id, self.version)
-    }
+/// The etag of a row: changes with every change, and is never that of another row.
+fn etag(id: i64, version: i64) -> String {
+    format!("\"{id}-{version}\"")
+}
 
-    /// What everyone may know.
-    pub fn summary(&self) -> UserSummary {
-        UserSummary {
-            id: self.id,
-            username: self.username.clone(),
-            name: self.name.clone(),
-            public_email: self.public_email.clone(),
-            avatar_url: self.avatar_url.clone(),
-            state: self.state,
+/// The text, or nothing for an empty one.
+fn not_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Refuses a level that a container does not have: in a project there is nothing that minimal access would show.
+fn level_fits(container: Container, level: AccessLevel) -> Result<(), Error> {
+    match (container, level) {
+        (Container::Project(_), AccessLevel::Minimal) => {
+            Err(Error::argument("access_level", "can be minimal only in groups"))
         }
+        _ => Ok(()),
     }
 }
 
-impl Group {
-    /// The etag: changes with every change.
-    pub fn etag(&self) -> String {
-        format!("\"{}-{}\"", self.id, self.version)
+/// Checks what groups and projects have in common: the name, unless it is left to be the path, and the description.
+fn check_described(violations: &mut Violations, name: Option<&str>, description: Option<&str>) {
+    if let Some(name) = name {
+        violations.check(text::display_name("name", name));
     }
-}
-
-impl Project {
-    /// The etag: changes with every change of its own fields.
-    pub fn etag(&self) -> String {
-        format!("\"{}-{}\"", self.id, self.version)
-    }
-
-    /// The group's full name and the project's, joined by ` / `.
-    pub fn full_name(&self) -> String {
-        format!("{} / {}", self.group.full_name, self.name)
+    if let Some(description) = description {
+        violations.check(text::description("description", description));
     }
 }

@@ -1,0 +1,124 @@
+//! Tokens, by the hashes of their secrets.
+
+use std::{future::Future, pin::Pin};
+
+use super::{
+    Db, Keep, Work, failed, find,
+    page::{ListById, page_by_id},
+    row::{TokenRow, millis},
+    seam::{Stmt, sql},
+    user,
+};
+use crate::{
+    domain::{
+        Time,
+        directory::User,
+        id::{TokenId, UserId, UserKey},
+        page::{Page, PageRequest},
+        token::{NewToken, Scope, SecretHash, Token},
+    },
+    store::Result,
+};
+
+/// The columns of a [`TokenRow`].
+const COLUMNS: &str = "SELECT id, user_id, name, scopes, created_at, expires_at, revoked_at, last_used_at";
+
+/// The token with this secret and its user.
+pub async fn find_by_secret<DB: Db>(
+    connection: &mut DB::Connection,
+    hash: &SecretHash,
+) -> Result<Option<(Token, User)>> {
+    let stmt = sql::<DB>(COLUMNS).push_bind(" FROM tokens WHERE secret_hash = ", hash.0.clone());
+    let Some(token) = find::<DB, TokenRow, Token>(connection, stmt).await? else {
+        return Ok(None);
+    };
+    let user = user::find_by_key::<DB>(connection, &UserKey::Id(token.user_id)).await?;
+    Ok(user.map(|user| (token, user)))
+}
+
+/// A token by id.
+pub async fn find_by_id<DB: Db>(connection: &mut DB::Connection, id: TokenId) -> Result<Option<Token>> {
+    let stmt = sql::<DB>(COLUMNS).push_bind(" FROM tokens WHERE id = ", id.0);
+    find::<DB, TokenRow, Token>(connection, stmt).await
+}
+
+/// A page of a user's tokens, by id.
+pub async fn page<DB: Db>(
+    connection: &mut DB::Connection,
+    user: UserId,
+    request: &PageRequest<TokenId>,
+) -> Result<Page<Token, TokenId>> {
+    const BY_ID: ListById = ListById {
+        columns: COLUMNS,
+        after: " AND id > ",
+        order: " ORDER BY id LIMIT ",
+    };
+    let matching = |stmt: Stmt<DB>| stmt.push_bind(" FROM tokens WHERE user_id = ", user.0);
+    page_by_id::<DB, TokenRow, Token, _>(connection, &BY_ID, matching, request, |token| token.id).await
+}
+
+/// Adds a token.
+pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewToken, now: Time) -> Result<Token> {
+    let scopes: Vec<&str> = new.scopes.iter().copied().map(Scope::as_str).collect();
+    let (id,) = sql::<DB>(
+        "INSERT INTO tokens (user_id, name, scopes, secret_hash, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+    )
+    .bind(new.user_id.0)
+    .bind(new.name.clone())
+    .bind(scopes.join(" "))
+    .bind(new.hash.0.clone())
+    .bind(millis(now))
+    .bind(new.expires_at.map(millis))
+    .one::<(i64,)>(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(Token {
+        id: TokenId(id),
+        user_id: new.user_id,
+        name: new.name.clone(),
+        scopes: new.scopes.clone(),
+        created_at: now,
+        expires_at: new.expires_at,
+        revoked_at: None,
+        last_used_at: None,
+    })
+}
+
+/// Writes when a token was revoked.
+pub async fn revoke<DB: Db>(connection: &mut DB::Connection, token: &Token) -> Result<()> {
+    sql::<DB>("UPDATE tokens SET revoked_at = $2 WHERE id = $1")
+        .bind(token.id.0)
+        .bind(token.revoked_at.map(millis))
+        .run(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    Ok(())
+}
+
+/// Notes that a token was used.
+pub struct Touch {
+    /// Which.
+    pub id: TokenId,
+    /// When.
+    pub at: Time,
+}
+
+impl<DB: Db> Work<DB> for Touch {
+    type Output = ();
+
+    fn run<'a>(
+        &'a self,
+        connection: &'a mut DB::Connection,
+    ) -> Pin<Box<dyn Future<Output = Result<((), Keep)>> + Send + 'a>> {
+        Box::pin(async move {
+            sql::<DB>("UPDATE tokens SET last_used_at = $2 WHERE id = $1")
+                .bind(self.id.0)
+                .bind(millis(self.at))
+                .run(connection)
+                .await
+                .map_err(failed::<DB>)?;
+            Ok(((), Keep::Yes))
+        })
+    }
+}
