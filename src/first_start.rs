@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    app::App,
+    app::{App, token::new_secret},
     domain::{error::Error, token::Secret},
 };
 
@@ -24,9 +24,6 @@ pub enum FirstStartError {
     /// A file could not be written or read.
     #[error("cannot write {0}")]
     File(PathBuf, #[source] io::Error),
-    /// There was no randomness to make a token of.
-    #[error("cannot make a token")]
-    Random(#[source] io::Error),
     /// The store refused.
     #[error("cannot create the administrator")]
     Store(#[from] Error),
@@ -47,11 +44,9 @@ pub async fn ensure_administrator(app: &App, data_dir: &Path) -> Result<Option<P
         publish(&draft, &file, data_dir).map_err(failed(&file))?;
         return Ok(Some(file));
     }
-    let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes).map_err(|error| FirstStartError::Random(error.into()))?;
-    let secret = Secret::from_random(bytes);
+    let secret = new_secret()?;
     write_private(&draft, secret.reveal()).map_err(failed(&draft))?;
-    if app.bootstrap(&secret).await? {
+    if app.bootstrap(&secret).await?.is_some() {
         publish(&draft, &file, data_dir).map_err(failed(&file))?;
         return Ok(Some(file));
     }

@@ -57,11 +57,6 @@ impl App {
         Ok(self.store.token_find(&secret.hash()).await?.is_some())
     }
 
-    /// Creates the administrator `root` with a token of this secret, if there is no user yet; answers whether it did.
-    pub async fn bootstrap(&self, secret: &Secret) -> Result<bool, Error> {
-        Ok(self.store.bootstrap(&secret.hash(), self.now()).await?.is_some())
-    }
-
     /// Lets an administrator act as the user with this id or name.
     async fn act_as(&self, caller: &mut Caller, sudo: &str) -> Result<(), Error> {
         if !caller.user.admin {
