@@ -21,7 +21,6 @@ const JOB_TOKEN_PARAMETERS: [&str; 2] = ["job_token", "token"];
 const MAX_LENGTH: usize = 1024;
 
 /// What a request says about its caller, as metadata for the server.
-#[derive(Clone)]
 pub(super) struct Caller {
     key: &'static str,
     token: MetadataValue<Ascii>,

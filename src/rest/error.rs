@@ -25,25 +25,29 @@ const INVALID_FORMAT: &str = "message body does not match declared format";
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Failure {
     status: StatusCode,
-    body: Value,
+    /// JSON.
+    body: String,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// For the log: what the caller is not told.
+    cause: Option<String>,
 }
 
 impl Failure {
-    fn new(status: StatusCode, body: Value) -> Self {
+    fn new(status: StatusCode, body: &Value) -> Self {
         Self {
             status,
-            body,
+            body: body.to_string(),
             headers: Vec::new(),
+            cause: None,
         }
     }
 
     fn message(status: StatusCode, message: impl Into<Value>) -> Self {
-        Self::new(status, json!({ "message": message.into() }))
+        Self::new(status, &json!({ "message": message.into() }))
     }
 
     fn error(status: StatusCode, error: impl Into<Value>) -> Self {
-        Self::new(status, json!({ "error": error.into() }))
+        Self::new(status, &json!({ "error": error.into() }))
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -108,7 +112,19 @@ impl Failure {
     }
 
     /// A defect.
-    pub(super) fn internal() -> Self {
+    pub(super) fn internal(cause: impl Into<String>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::defect()
+        }
+    }
+
+    /// What to tell the log, if this is worth a line there.
+    pub(super) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    fn defect() -> Self {
         Self::message(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
     }
 
@@ -145,7 +161,7 @@ impl Failure {
 
     fn unusable_token(description: &str, challenge: &'static str) -> Self {
         let body = json!({ "error": "invalid_token", "error_description": description });
-        Self::new(StatusCode::UNAUTHORIZED, body)
+        Self::new(StatusCode::UNAUTHORIZED, &body)
             .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
@@ -172,7 +188,7 @@ impl Failure {
             // All scopes that the endpoints know, whatever the method needs (contract 3.1).
             "scope": "api read_api",
         });
-        Self::new(StatusCode::FORBIDDEN, body)
+        Self::new(StatusCode::FORBIDDEN, &body)
     }
 
     /// As for any call, but a wrong `before` is told as the reference does (contract 2.9).
@@ -248,7 +264,7 @@ impl Failure {
             ErrorReason::EtagMismatch | ErrorReason::Conflict => Self::locked(),
             ErrorReason::Overloaded => Self::overloaded(status),
             ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown => Self::unavailable(),
-            ErrorReason::Internal | ErrorReason::Unspecified => Self::internal(),
+            ErrorReason::Internal | ErrorReason::Unspecified => Self::defect(),
         }
     }
 
@@ -259,7 +275,7 @@ impl Failure {
             Code::ResourceExhausted => Self::overloaded(status),
             // Only a status made on this side has a source: the transport broke, whatever the code says.
             _ if status.source().is_some() => Self::unavailable(),
-            _ => Self::internal(),
+            _ => Self::defect(),
         }
     }
 }
@@ -268,10 +284,8 @@ impl From<&Status> for Failure {
     fn from(status: &Status) -> Self {
         let failure =
             reason(status).map_or_else(|| Self::by_code(status), |reason| Self::by_reason(reason, status));
-        if failure.status.is_server_error() {
-            tracing::error!(code = ?status.code(), error = status.message(), "call failed");
-        }
-        failure
+        let cause = failure.status.is_server_error().then(|| causes(status));
+        Self { cause, ..failure }
     }
 }
 
@@ -283,7 +297,7 @@ impl From<Status> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body.to_string()));
+        let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -298,6 +312,18 @@ fn reason(status: &Status) -> Option<ErrorReason> {
         return None;
     }
     ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason))
+}
+
+/// What went wrong and what led to it, outermost first.
+fn causes(status: &Status) -> String {
+    let mut text = format!("{:?}: {}", status.code(), status.message());
+    let mut source = status.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 fn metadata(status: &Status, key: &str) -> String {
@@ -361,7 +387,7 @@ mod tests {
     }
 
     fn shown(failure: &Failure) -> (u16, String) {
-        (failure.status.as_u16(), failure.body.to_string())
+        (failure.status.as_u16(), failure.body.clone())
     }
 
     #[test]

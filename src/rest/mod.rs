@@ -39,7 +39,7 @@ use axum::{
     response::{IntoResponse, Response},
     serve::ListenerExt,
 };
-use chrono::{NaiveDate, Utc};
+
 use http::{HeaderValue, Method, Uri, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -220,10 +220,15 @@ async fn answer(State(sidecar): State<Arc<Sidecar>>, request: Request) -> Respon
     if request.method() == Method::OPTIONS {
         return options(path);
     }
-    sidecar
-        .handle(request)
-        .await
-        .unwrap_or_else(Failure::into_response)
+    sidecar.handle(request).await.unwrap_or_else(refused)
+}
+
+/// Here a request ends that was refused, so here it is logged, once.
+fn refused(failure: Failure) -> Response {
+    if let Some(cause) = failure.cause() {
+        tracing::error!(cause, "cannot answer");
+    }
+    failure.into_response()
 }
 
 fn options(path: &str) -> Response {
@@ -257,6 +262,13 @@ impl Sidecar {
         };
         let caller = Caller::find(&params, &parts.headers)?;
         body?;
+        let garbled: Vec<String> = segments
+            .garbled()
+            .map(|name| format!("{name} is invalid"))
+            .collect();
+        if !garbled.is_empty() {
+            return Err(Failure::invalid_parameters(&garbled));
+        }
 
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         (route.handler)(Call {
@@ -267,7 +279,7 @@ impl Sidecar {
             headers: parts.headers,
             caller,
             request_id: request_id.unwrap_or(HeaderValue::from_static("none")),
-            today: today(),
+            today: time::today(),
             backend: Arc::clone(&self.backend),
         })
         .await
@@ -278,15 +290,6 @@ fn query(uri: &Uri) -> Params {
     Params::from_form(uri.query().unwrap_or_default().as_bytes())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the sidecar's only look at the clock: \"08:00\" means today"
-)]
-fn today() -> NaiveDate {
-    Utc::now().date_naive()
-}
-
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    tracing::error!("a handler panicked");
-    Failure::internal().into_response()
+    refused(Failure::internal("a handler panicked"))
 }

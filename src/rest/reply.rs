@@ -9,10 +9,7 @@ use super::{error::Failure, route::Answer};
 
 /// The value as compact JSON.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
-    let body = serde_json::to_vec(value).map_err(|error| {
-        tracing::error!(%error, "answer cannot be written as JSON");
-        Failure::internal()
-    })?;
+    let body = serde_json::to_vec(value).map_err(|error| Failure::internal(error.to_string()))?;
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response
@@ -35,8 +32,5 @@ pub(super) fn no_content() -> Response {
 
 /// The field that a complete answer of the server always has.
 pub(super) fn complete<T>(field: Option<T>) -> Result<T, Failure> {
-    field.ok_or_else(|| {
-        tracing::error!("the server's answer lacks its main field");
-        Failure::internal()
-    })
+    field.ok_or_else(|| Failure::internal("the server's answer lacks its main field"))
 }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use super::{call::Call, error::Failure};
+use super::{call::Call, error::Failure, params::Value};
 
 /// What a handler gives back: the answer, or the refusal.
 pub(super) type Answer = Result<Response, Failure>;
@@ -27,17 +27,27 @@ pub(super) struct Route {
     pub handler: Handler,
 }
 
-/// The decoded values of a pattern's placeholders.
+/// The decoded values of a pattern's placeholders; `None` where they decode to no text.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Segments(Vec<(&'static str, String)>);
+pub(super) struct Segments(Vec<(&'static str, Option<String>)>);
 
 impl Segments {
-    /// The value of a placeholder; empty if the pattern has none of that name.
-    pub(super) fn get(&self, name: &str) -> &str {
+    /// The placeholders whose values are no text.
+    pub(super) fn garbled(&self) -> impl Iterator<Item = &'static str> {
         self.0
             .iter()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| *name)
+    }
+
+    /// The value of a placeholder; empty if the pattern has none of that name.
+    pub(super) fn get(&self, name: &str) -> &str {
+        let value = self
+            .0
+            .iter()
             .find(|(known, _)| *known == name)
-            .map_or("", |(_, value)| value)
+            .and_then(|(_, value)| value.as_deref());
+        value.unwrap_or_default()
     }
 }
 
@@ -81,7 +91,7 @@ fn segments(pattern: &'static str, path: &str) -> Option<Segments> {
         let segment = sent.next()?;
         let last = wanted.peek().is_none();
         match part.strip_prefix(':') {
-            Some(name) => found.push((name, placeholder(segment, last)?)),
+            Some(name) => found.push((name, text(placeholder(segment, last)?))),
             None if segment == part || (last && segment.strip_suffix(".json") == Some(part)) => {}
             None => return None,
         }
@@ -89,11 +99,17 @@ fn segments(pattern: &'static str, path: &str) -> Option<Segments> {
     sent.next().is_none().then_some(Segments(found))
 }
 
-/// Bytes that are not UTF-8 become U+FFFD, which is in no name.
-fn placeholder(segment: &str, last: bool) -> Option<String> {
+/// The raw value of a placeholder, unless the segment is empty: that is no value.
+fn placeholder(segment: &str, last: bool) -> Option<&str> {
     let number = segment.strip_suffix(".json").filter(|stem| last && is_id(stem));
-    let raw = number.unwrap_or(segment);
-    (!raw.is_empty()).then(|| percent_decode_str(raw).decode_utf8_lossy().into_owned())
+    Some(number.unwrap_or(segment)).filter(|raw| !raw.is_empty())
+}
+
+fn text(raw: &str) -> Option<String> {
+    match Value::text(percent_decode_str(raw).collect()) {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
 }
 
 /// Whether the text is an id rather than a path or a name. (Names may end in `.json`, ids may not.)
@@ -111,7 +127,7 @@ mod tests {
     const PROJECT: &str = "api/v4/projects/:id";
 
     fn found(pattern: &'static str, path: &str) -> Option<Vec<String>> {
-        segments(pattern, path).map(|segments| segments.0.into_iter().map(|(_, value)| value).collect())
+        segments(pattern, path).map(|found| found.0.into_iter().filter_map(|(_, value)| value).collect())
     }
 
     #[test]
@@ -158,10 +174,19 @@ mod tests {
             (ONE, "/api/v4/projects/7/deployments/..", Some(vec!["7", ".."])),
             (PROJECT, "/api/v4/projects/7.json", Some(vec!["7"])),
             (PROJECT, "/api/v4/projects/a%2Fb.json", Some(vec!["a/b.json"])),
-            (PROJECT, "/api/v4/projects/%ff%zz", Some(vec!["\u{fffd}%zz"])),
+            (PROJECT, "/api/v4/projects/%zz", Some(vec!["%zz"])),
         ] {
             let expected = expected.map(|values| values.into_iter().map(str::to_owned).collect::<Vec<_>>());
             assert_eq!(found(pattern, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_garbled() {
+        for path in ["/api/v4/projects/%ff", "/api/v4/projects/a%00b"] {
+            let found = segments(PROJECT, path).unwrap();
+            assert_eq!(found.garbled().collect::<Vec<_>>(), ["id"], "{path}");
+            assert_eq!(found.get("id"), "");
         }
     }
 

@@ -42,6 +42,15 @@ pub(super) fn parse(text: &str, today: NaiveDate) -> Option<Timestamp> {
     timestamp(utc)
 }
 
+/// What completes a mere time of day.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the sidecar's only look at the clock: `08:00` means today"
+)]
+pub(super) fn today() -> NaiveDate {
+    Utc::now().date_naive()
+}
+
 /// Reads the date of an HTTP header such as `If-Unmodified-Since`.
 pub(super) fn parse_http(text: &str) -> Option<Timestamp> {
     DateTime::parse_from_rfc2822(text.trim())

@@ -130,7 +130,7 @@ impl From<v1::Environment> for EnvironmentBasic {
 /// What an environment is shown with.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Company<'a> {
+enum Context<'a> {
     /// In lists and after changes.
     Project { project: Option<&'a ProjectBasic> },
     /// Alone; null if nothing has ever been deployed there with success.
@@ -146,7 +146,7 @@ pub(super) struct Environment<'a> {
     basic: EnvironmentBasic,
     tier: &'static str,
     #[serde(flatten)]
-    company: Company<'a>,
+    context: Context<'a>,
     state: &'static str,
     auto_stop_at: Option<String>,
     description: Option<String>,
@@ -156,7 +156,7 @@ pub(super) struct Environment<'a> {
 impl<'a> Environment<'a> {
     /// As lists and changes show it.
     pub(super) fn with_project(environment: v1::Environment, project: Option<&'a ProjectBasic>) -> Self {
-        Self::new(environment, Company::Project { project })
+        Self::new(environment, Context::Project { project })
     }
 
     /// As it is shown alone.
@@ -166,13 +166,13 @@ impl<'a> Environment<'a> {
         base: &str,
     ) -> Self {
         let last_deployment = deployment.map(|deployment| Box::new(Deployment::last(deployment, base)));
-        Self::new(environment, Company::LastDeployment { last_deployment })
+        Self::new(environment, Context::LastDeployment { last_deployment })
     }
 
-    fn new(mut environment: v1::Environment, company: Company<'a>) -> Self {
+    fn new(mut environment: v1::Environment, context: Context<'a>) -> Self {
         Self {
             tier: words::word(words::TIERS, environment.tier),
-            company,
+            context,
             state: words::word(words::ENVIRONMENT_STATES, environment.state),
             auto_stop_at: None,
             description: environment.description.take(),
