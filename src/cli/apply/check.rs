@@ -1,0 +1,396 @@
+//! What can be told of a file without asking the server: words, paths, repetitions. Every problem is reported at once.
+
+use std::collections::HashMap;
+
+use super::{
+    entry::{Container, Environment, Group, Member, Project, Share, User},
+    file,
+};
+use crate::cli::word::Word;
+
+/// A file whose entries are known to be well formed, in the order in which they are applied.
+#[derive(Debug)]
+pub struct Wanted {
+    pub(super) users: Vec<User>,
+    pub(super) groups: Vec<Group>,
+    pub(super) projects: Vec<Project>,
+    pub(super) shares: Vec<Share>,
+    pub(super) members: Vec<Member>,
+    pub(super) environments: Vec<Environment>,
+    /// What entries refer to that is not in the file, and so must be on the server.
+    pub(super) references: Vec<Reference>,
+}
+
+/// A name of something that the file does not describe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// Where it stands: `members[2].user`.
+    pub place: String,
+    pub kind: Kind,
+    pub name: String,
+}
+
+/// What a name is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    User,
+    Group,
+    Project,
+    /// A group or a project.
+    Container,
+}
+
+/// Checks a file. The error has a line for every problem, each beginning with its place.
+pub fn check(file: file::File) -> Result<Wanted, String> {
+    let mut check = Check::default();
+    check.declare(
+        "users",
+        Kind::User,
+        file.users.iter().map(|user| user.username.as_str()),
+    );
+    check.declare(
+        "groups",
+        Kind::Group,
+        file.groups.iter().map(|group| group.path.as_str()),
+    );
+    check.declare(
+        "projects",
+        Kind::Project,
+        file.projects.iter().map(|project| project.path.as_str()),
+    );
+
+    let mut groups: Vec<_> = numbered("groups", file.groups)
+        .map(|(place, raw)| check.group(place, raw))
+        .collect();
+    // Parents first; the order is otherwise the file's.
+    groups.sort_by_key(|group| group.path.matches('/').count());
+    let wanted = Wanted {
+        users: numbered("users", file.users)
+            .map(|(place, raw)| check.user(place, raw))
+            .collect(),
+        groups,
+        projects: numbered("projects", file.projects)
+            .map(|(place, raw)| check.project(place, raw))
+            .collect(),
+        shares: numbered("shares", file.shares)
+            .filter_map(|(place, raw)| check.share(place, raw))
+            .collect(),
+        members: numbered("members", file.members)
+            .filter_map(|(place, raw)| check.member(place, raw))
+            .collect(),
+        environments: numbered("environments", file.environments)
+            .map(|(place, raw)| check.environment(place, raw))
+            .collect(),
+        references: check.references,
+    };
+    if check.problems.is_empty() {
+        Ok(wanted)
+    } else {
+        Err(check.problems.join("\n"))
+    }
+}
+
+/// Every entry of a kind with its place, `users[0]` first.
+fn numbered<T>(kind: &'static str, entries: Vec<T>) -> impl Iterator<Item = (String, T)> {
+    entries
+        .into_iter()
+        .enumerate()
+        .map(move |(number, entry)| (format!("{kind}[{number}]"), entry))
+}
+
+#[derive(Default)]
+struct Check {
+    /// What the file describes, by kind and name in lower case, and where.
+    declared: HashMap<(Kind, String), String>,
+    /// The memberships, shares and environments seen so far, and where.
+    seen: HashMap<[String; 3], String>,
+    references: Vec<Reference>,
+    problems: Vec<String>,
+}
+
+impl Check {
+    fn declare<'a>(&mut self, kind: &'static str, of: Kind, names: impl Iterator<Item = &'a str>) {
+        for (number, name) in names.enumerate() {
+            let place = format!("{kind}[{number}]");
+            let rival = match of {
+                Kind::Group => Kind::Project,
+                Kind::Project => Kind::Group,
+                other => other,
+            };
+            let known = [of, rival]
+                .into_iter()
+                .find_map(|kind| self.declared.get(&(kind, name.to_lowercase())));
+            if let Some(first) = known {
+                self.problems
+                    .push(format!("{place}: {name:?} is in {first} already"));
+            } else {
+                self.declared.insert((of, name.to_lowercase()), place);
+            }
+        }
+    }
+
+    fn user(&mut self, place: String, raw: file::User) -> User {
+        let state = self.word(&place, "state", raw.state.as_deref());
+        if raw.username.is_empty() {
+            self.problems.push(format!("{place}.username: it is empty"));
+        }
+        User {
+            place,
+            username: raw.username,
+            name: raw.name,
+            email: raw.email,
+            public_email: raw.public_email,
+            avatar_url: raw.avatar_url,
+            admin: raw.admin,
+            external: raw.external,
+            state,
+        }
+    }
+
+    fn group(&mut self, place: String, raw: file::Group) -> Group {
+        let visibility = self.word(&place, "visibility", raw.visibility.as_deref());
+        if self.path(&place, &raw.path)
+            && let Some((parent, _)) = raw.path.rsplit_once('/')
+        {
+            self.refer(&place, "path", Kind::Group, parent);
+        }
+        Group {
+            place,
+            path: raw.path,
+            name: raw.name,
+            description: raw.description,
+            visibility,
+        }
+    }
+
+    fn project(&mut self, place: String, raw: file::Project) -> Project {
+        let visibility = self.word(&place, "visibility", raw.visibility.as_deref());
+        if self.path(&place, &raw.path) {
+            match raw.path.rsplit_once('/') {
+                Some((group, _)) => self.refer(&place, "path", Kind::Group, group),
+                None => self.problems.push(format!(
+                    "{place}.path: {:?} does not begin with a group",
+                    raw.path
+                )),
+            }
+        }
+        Project {
+            place,
+            path: raw.path,
+            name: raw.name,
+            description: raw.description,
+            visibility,
+            default_branch: raw.default_branch,
+            archived: raw.archived,
+        }
+    }
+
+    fn member(&mut self, place: String, raw: file::Member) -> Option<Member> {
+        self.once(
+            &place,
+            ["member", &raw.container.to_lowercase(), &raw.user.to_lowercase()],
+        );
+        let container = self.container(&place, raw.container);
+        self.refer(&place, "user", Kind::User, &raw.user);
+        let access = self.word(&place, "access", Some(&raw.access))?;
+        Some(Member {
+            place,
+            container,
+            user: raw.user,
+            access,
+        })
+    }
+
+    fn share(&mut self, place: String, raw: file::Share) -> Option<Share> {
+        self.once(
+            &place,
+            ["share", &raw.container.to_lowercase(), &raw.group.to_lowercase()],
+        );
+        let container = self.container(&place, raw.container);
+        self.refer(&place, "group", Kind::Group, &raw.group);
+        let access = self.word(&place, "access", Some(&raw.access))?;
+        Some(Share {
+            place,
+            container,
+            group: raw.group,
+            access,
+        })
+    }
+
+    fn environment(&mut self, place: String, raw: file::Environment) -> Environment {
+        self.once(&place, ["environment", &raw.project.to_lowercase(), &raw.name]);
+        self.refer(&place, "project", Kind::Project, &raw.project);
+        let tier = self.word(&place, "tier", raw.tier.as_deref());
+        let auto_stop_setting = self.word(&place, "auto_stop_setting", raw.auto_stop_setting.as_deref());
+        Environment {
+            place,
+            project: raw.project,
+            name: raw.name,
+            tier,
+            external_url: raw.external_url,
+            description: raw.description,
+            auto_stop_setting,
+        }
+    }
+
+    /// Reads a word, if there is one.
+    fn word<W: Word>(&mut self, place: &str, key: &str, text: Option<&str>) -> Option<W> {
+        match text.map(W::read)? {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.problems.push(format!("{place}.{key}: {problem}"));
+                None
+            }
+        }
+    }
+
+    /// Whether every segment of a path could be one.
+    fn path(&mut self, place: &str, path: &str) -> bool {
+        let fits = |segment: &str| {
+            !segment.is_empty()
+                && segment
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+        };
+        let good = path.split('/').all(fits);
+        if !good {
+            let rule = "letters, digits, '_', '-' and '.', in segments joined by '/'";
+            self.problems
+                .push(format!("{place}.path: {path:?} is not a path ({rule})"));
+        }
+        good
+    }
+
+    /// What a membership or share is in; whether an unknown path is a group or a project, the server will tell.
+    fn container(&mut self, place: &str, path: String) -> Container {
+        let declares = |kind| self.declared.contains_key(&(kind, path.to_lowercase()));
+        if declares(Kind::Project) {
+            Container::Project(path)
+        } else if declares(Kind::Group) {
+            Container::Group(path)
+        } else {
+            self.refer(place, "in", Kind::Container, &path);
+            Container::Unsettled(path)
+        }
+    }
+
+    /// Notes a name, unless the file describes what it is of.
+    fn refer(&mut self, place: &str, key: &str, kind: Kind, name: &str) {
+        if !self.declared.contains_key(&(kind, name.to_lowercase())) {
+            self.references.push(Reference {
+                place: format!("{place}.{key}"),
+                kind,
+                name: name.to_owned(),
+            });
+        }
+    }
+
+    /// Refuses a second entry for the same thing.
+    fn once(&mut self, place: &str, key: [&str; 3]) {
+        if let Some(first) = self.seen.insert(key.map(str::to_owned), place.to_owned()) {
+            self.problems.push(format!("{place}: it repeats {first}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> Result<Wanted, String> {
+        check(file::File::read(text).unwrap())
+    }
+
+    #[test]
+    fn the_example_is_complete_in_itself() {
+        let wanted = checked(file::EXAMPLE).unwrap();
+        assert_eq!(wanted.references, []);
+        assert_eq!(
+            wanted.projects[0].path, "acme/shop/web",
+            "the documented calls are about project 1"
+        );
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        let member = "[[members]]\nin = \"acme\"\nuser = \"ana\"\naccess = ";
+        let levels = "minimal, guest, planner, reporter, developer, maintainer, owner";
+        for (text, problem) in [
+            (format!("{member}\"boss\""), format!("members[0].access: \"boss\" is not an access level ({levels})")),
+            (format!("{member}\"guest\"\n{member}\"owner\""), "members[1]: it repeats members[0]".to_owned()),
+            (
+                "[[users]]\nusername = \"ana\"\nstate = \"gone\"".to_owned(),
+                "users[0].state: \"gone\" is not a state (active, blocked)".to_owned(),
+            ),
+            (
+                "[[users]]\nusername = \"ana\"\n[[users]]\nusername = \"Ana\"".to_owned(),
+                "users[1]: \"Ana\" is in users[0] already".to_owned(),
+            ),
+            (
+                "[[groups]]\npath = \"acme/web\"\n[[projects]]\npath = \"acme/web\"".to_owned(),
+                "projects[0]: \"acme/web\" is in groups[0] already".to_owned(),
+            ),
+            (
+                "[[projects]]\npath = \"web\"".to_owned(),
+                "projects[0].path: \"web\" does not begin with a group".to_owned(),
+            ),
+            (
+                "[[groups]]\npath = \"/acme\"".to_owned(),
+                "groups[0].path: \"/acme\" is not a path (letters, digits, '_', '-' and '.', in segments joined by '/')"
+                    .to_owned(),
+            ),
+            (
+                "[[environments]]\nproject = \"acme/web\"\nname = \"x\"\ntier = \"prod\"".to_owned(),
+                "environments[0].tier: \"prod\" is not a tier (production, staging, testing, development, other)"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(checked(&text).unwrap_err(), problem);
+        }
+    }
+
+    #[test]
+    fn all_problems_come_at_once() {
+        let problems =
+            checked("[[groups]]\npath = \"a\"\nvisibility = \"x\"\n[[groups]]\npath = \"\"").unwrap_err();
+        assert_eq!(problems.lines().count(), 2, "{problems}");
+    }
+
+    #[test]
+    fn groups_are_applied_parents_first() {
+        let wanted =
+            checked("[[groups]]\npath = \"a/b/c\"\n[[groups]]\npath = \"a\"\n[[groups]]\npath = \"a/b\"");
+        let paths: Vec<_> = wanted
+            .unwrap()
+            .groups
+            .into_iter()
+            .map(|group| group.path)
+            .collect();
+        assert_eq!(paths, ["a", "a/b", "a/b/c"]);
+    }
+
+    #[test]
+    fn a_name_is_looked_up_on_the_server_only_if_the_file_does_not_have_it() {
+        let wanted = checked(
+            "[[users]]\nusername = \"ana\"\n\
+             [[projects]]\npath = \"acme/web\"\n\
+             [[members]]\nin = \"ACME/web\"\nuser = \"Ana\"\naccess = \"guest\"\n\
+             [[members]]\nin = \"acme\"\nuser = \"bo\"\naccess = \"guest\"",
+        )
+        .unwrap();
+        let places: Vec<_> = wanted
+            .references
+            .iter()
+            .map(|reference| reference.place.as_str())
+            .collect();
+        assert_eq!(places, ["projects[0].path", "members[1].in", "members[1].user"]);
+        assert_eq!(
+            wanted.members[0].container,
+            Container::Project("ACME/web".to_owned())
+        );
+        assert_eq!(
+            wanted.members[1].container,
+            Container::Unsettled("acme".to_owned())
+        );
+    }
+}

@@ -1,0 +1,234 @@
+//! `gatehouse demo`: a made-up organisation with a history, for as long as the command runs.
+//!
+//! It is made the way everybody else would make it, by calls over gRPC; only the clock is the demo's own.
+
+mod clock;
+mod guide;
+mod history;
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::TimeDelta;
+use tempfile::TempDir;
+
+use self::{
+    clock::DemoClock,
+    guide::Account,
+    history::{Recorded, SEARCH, WEB},
+};
+use super::{
+    Error, apply,
+    client::{Attempt as _, Server, dial, project, user},
+    console,
+    serve::{self, Listening, Servers},
+};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    config::{
+        ClientOptions, GrpcOptions, GrpcUrl, ROOT_TOKEN_FILE, RestOptions, Secret, StoreOptions,
+        TargetOptions, TimeOptions,
+    },
+    pb::v1::{
+        CreateDeploymentRequest, CreateTokenRequest, DeploymentStatus, ProjectRef, TokenScope,
+        UpdateDeploymentStatusRequest,
+    },
+};
+
+/// The options of `gatehouse demo`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  gatehouse demo
+  gatehouse demo --rest-listen 127.0.0.1:0 --grpc-listen 127.0.0.1:0   on free ports")]
+pub struct Options {
+    #[command(flatten)]
+    grpc: GrpcOptions,
+    #[command(flatten)]
+    rest: RestOptions,
+    #[command(flatten)]
+    time: TimeOptions,
+}
+
+/// The users of the organisation and what they are; `root` comes with the store.
+const PEOPLE: [(&str, &str); 8] = [
+    ("root", "administrator"),
+    ("olive", "owner of acme"),
+    ("mika", "maintainer of acme/shop"),
+    ("dana", "developer of acme/shop"),
+    ("deploy-bot", "developer of acme/shop, a machine"),
+    ("rosa", "reporter of acme/shop, by way of acme/support"),
+    ("pavel", "planner of acme/shop"),
+    ("greta", "guest of acme/shop/web"),
+];
+
+/// Whose token the printed calls carry: of those who may do all that is documented, the one with the least power.
+const CALLER: &str = "mika";
+
+/// Serves the demo until told to stop.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let stop = serve::stop_signal()?;
+    let grpc = serve::bind_grpc(&options.grpc).await?;
+    let rest = serve::bind_rest(&options.rest).await?;
+    let (grpc_address, rest_address) = (grpc.address, rest.address);
+    let folder = TempDir::with_prefix("gatehouse-demo-").map_err(|source| Error::System {
+        action: "make a temporary folder".to_owned(),
+        source,
+    })?;
+
+    let history = history::up_to(SystemClock.now());
+    let beginning = history
+        .first()
+        .map_or_else(|| SystemClock.now(), |first| first.created_at);
+    let clock = Arc::new(DemoClock::standing_at(
+        beginning - TimeDelta::days(1),
+        Arc::new(SystemClock),
+    ));
+    let store = StoreOptions::within(folder.path());
+    let app = serve::open_by(&store, Arc::<DemoClock>::clone(&clock)).await?;
+
+    let grpc_url = GrpcUrl::from(serve::within_reach(grpc_address));
+    let mut servers = Servers::new(options.time.drain_timeout);
+    servers.add_rest(rest, &options.rest, &grpc_url, &options.time);
+    servers.add_grpc(grpc, app, &options.grpc, &options.time);
+
+    let root = ClientOptions {
+        target: TargetOptions { grpc_url },
+        token_file: Some(folder.path().join(ROOT_TOKEN_FILE)),
+        data_dir: folder.path().to_owned(),
+        request_timeout: options.time.request_timeout,
+    };
+    let accounts = tokio::select! {
+        accounts = make(&root, &clock, &history) => accounts?,
+        () = stop.cancelled() => return servers.run(&stop).await,
+    };
+
+    serve::announce(&[Listening::Grpc(grpc_address), Listening::Rest(rest_address)]);
+    console::say("");
+    guide::show_accounts(&accounts);
+    console::say(format_args!(
+        "\nProject 1 is {WEB}, project 2 {SEARCH}. Calls to paste, as {CALLER}:\n"
+    ));
+    if let Some(caller) = accounts.iter().find(|account| account.username == CALLER) {
+        let (rest, grpc) = (
+            serve::within_reach(rest_address),
+            serve::within_reach(grpc_address),
+        );
+        console::say(guide::calls(rest, grpc, &caller.token));
+    }
+    console::say("\nEverything is gone when this command ends (Ctrl-C).");
+    servers.run(&stop).await
+}
+
+/// Makes the organisation and its history; the clock goes with the machine's afterwards.
+async fn make(root: &ClientOptions, clock: &DemoClock, history: &[Recorded]) -> Result<Vec<Account>, Error> {
+    let channel = dial(&root.target.grpc_url, root.request_timeout).await?;
+    let root_token = root.token()?;
+    let server = Server::over(channel.clone(), &root_token)?;
+    apply::apply_quietly(&server, apply::file::EXAMPLE).await?;
+
+    let mut accounts = Vec::with_capacity(PEOPLE.len());
+    let mut callers = HashMap::with_capacity(PEOPLE.len());
+    for (username, role) in PEOPLE {
+        let token = if username == "root" {
+            root_token.clone()
+        } else {
+            make_token(&server, username).await?
+        };
+        callers.insert(username, Server::over(channel.clone(), &token)?);
+        accounts.push(Account {
+            username,
+            role,
+            token,
+        });
+    }
+    for deployment in history {
+        let caller = callers.get(deployment.by).unwrap_or(&server);
+        record(caller, clock, deployment).await?;
+    }
+    clock.follow_machine();
+    Ok(accounts)
+}
+
+async fn make_token(root: &Server, username: &str) -> Result<Secret, Error> {
+    let request = CreateTokenRequest {
+        user: Some(user(username)),
+        name: "demo".to_owned(),
+        scopes: vec![TokenScope::Api.into()],
+        ..Default::default()
+    };
+    let answer = root.tokens().create_token(request).await;
+    let answer = answer.attempt(|| format!("create a token for {username}"))?;
+    Ok(Secret::new(answer.into_inner().secret))
+}
+
+/// Records a deployment and how it ended, each at its time.
+async fn record(caller: &Server, clock: &DemoClock, recorded: &Recorded) -> Result<(), Error> {
+    let project = Some(project(recorded.project));
+    let attempt = || {
+        format!(
+            "record a deployment to {} of {}",
+            recorded.environment, recorded.project
+        )
+    };
+    clock.tell(recorded.created_at);
+    let request = CreateDeploymentRequest {
+        project: project.clone(),
+        environment: recorded.environment.clone(),
+        sha: recorded.sha.clone(),
+        r#ref: recorded.git_ref.clone(),
+        tag: recorded.tag,
+        status: recorded.began.into(),
+        ..Default::default()
+    };
+    let answer = caller
+        .deployments()
+        .create_deployment(request)
+        .await
+        .attempt(attempt)?
+        .into_inner();
+    if let Some((status, at)) = recorded.ended {
+        clock.tell(at);
+        let deployment_id = answer.deployment.unwrap_or_default().id;
+        finish(caller, project, deployment_id, status)
+            .await
+            .attempt(attempt)?;
+    }
+    Ok(())
+}
+
+async fn finish(
+    caller: &Server,
+    project: Option<ProjectRef>,
+    deployment_id: i64,
+    status: DeploymentStatus,
+) -> Result<(), tonic::Status> {
+    let request = UpdateDeploymentStatusRequest {
+        project,
+        deployment_id,
+        status: status.into(),
+        ..Default::default()
+    };
+    caller
+        .deployments()
+        .update_deployment_status(request)
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_in_the_organisation_has_an_account() {
+        let people: Vec<_> = PEOPLE.iter().map(|(username, _)| *username).collect();
+        for line in apply::file::EXAMPLE.lines() {
+            if let Some(username) = line.strip_prefix("username = ") {
+                assert!(people.contains(&username.trim_matches('"')), "{username}");
+            }
+        }
+        for deployment in history::up_to(SystemClock.now()) {
+            assert!(people.contains(&deployment.by), "{}", deployment.by);
+        }
+    }
+}
