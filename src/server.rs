@@ -23,8 +23,9 @@ use crate::{
         self,
         v1::{
             deployment_service_server::DeploymentServiceServer,
+            directory_service_server::DirectoryServiceServer,
             environment_service_server::EnvironmentServiceServer,
-            metadata_service_server::MetadataServiceServer,
+            metadata_service_server::MetadataServiceServer, token_service_server::TokenServiceServer,
         },
     },
     store::{self, StoreError},
@@ -120,6 +121,8 @@ pub async fn serve(
         .add_service(reflection().build_v1alpha()?)
         .add_service(service!(DeploymentServiceServer))
         .add_service(service!(EnvironmentServiceServer))
+        .add_service(service!(DirectoryServiceServer))
+        .add_service(service!(TokenServiceServer))
         .add_service(service!(MetadataServiceServer));
 
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -135,6 +138,8 @@ pub async fn serve(
         health
             .set_not_serving::<EnvironmentServiceServer<Services>>()
             .await;
+        health.set_not_serving::<DirectoryServiceServer<Services>>().await;
+        health.set_not_serving::<TokenServiceServer<Services>>().await;
         health.set_not_serving::<MetadataServiceServer<Services>>().await;
     };
     let serving = router.serve_with_incoming_shutdown(incoming, drain);

@@ -8,11 +8,18 @@ use crate::{
         Time,
         access::AccessLevel,
         deployment::{Deployment, DeploymentStatus},
-        directory::{Group, Project, User, UserState, UserSummary, Visibility},
+        directory::{
+            Container, Group, GroupShare, Membership, Project, Standing, User, UserState, UserSummary,
+            Visibility,
+        },
         environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
         error::Error,
-        id::{EnvironmentId, EnvironmentKey, ProjectId, ProjectKey},
+        id::{
+            ContainerKey, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, UserId,
+            UserKey,
+        },
         page::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PageRequest},
+        token::{Scope, Token},
     },
     pb::v1 as pb,
 };
@@ -44,6 +51,49 @@ pub fn project_key(reference: Option<pb::ProjectRef>) -> Result<ProjectKey, Erro
     {
         pb::project_ref::By::Id(id) => Ok(ProjectKey::Id(ProjectId(id))),
         pb::project_ref::By::Path(path) => Ok(ProjectKey::Path(text("project.path", path)?)),
+    }
+}
+
+/// The group that a request names in `field`, if it names one.
+pub fn optional_group_key(field: &str, reference: Option<pb::GroupRef>) -> Result<Option<GroupKey>, Error> {
+    let Some(reference) = reference else {
+        return Ok(None);
+    };
+    match reference.by.ok_or_else(|| missing(field))? {
+        pb::group_ref::By::Id(id) => Ok(Some(GroupKey::Id(GroupId(id)))),
+        pb::group_ref::By::Path(path) => Ok(Some(GroupKey::Path(text(&format!("{field}.path"), path)?))),
+    }
+}
+
+/// The group that a request has to name.
+pub fn group_key(reference: Option<pb::GroupRef>) -> Result<GroupKey, Error> {
+    optional_group_key("group", reference)?.ok_or_else(|| missing("group"))
+}
+
+/// The user that a request names, if it names one.
+pub fn optional_user_key(reference: Option<pb::UserRef>) -> Result<Option<UserKey>, Error> {
+    let Some(reference) = reference else {
+        return Ok(None);
+    };
+    match reference.by.ok_or_else(|| missing("user"))? {
+        pb::user_ref::By::Id(id) => Ok(Some(UserKey::Id(UserId(id)))),
+        pb::user_ref::By::Username(name) => Ok(Some(UserKey::Name(text("user.username", name)?))),
+    }
+}
+
+/// The user that a request has to name.
+pub fn user_key(reference: Option<pb::UserRef>) -> Result<UserKey, Error> {
+    optional_user_key(reference)?.ok_or_else(|| missing("user"))
+}
+
+/// The project or group that a request has to name.
+pub fn container_key(reference: Option<pb::ContainerRef>) -> Result<ContainerKey, Error> {
+    match reference
+        .and_then(|reference| reference.of)
+        .ok_or_else(|| missing("container"))?
+    {
+        pb::container_ref::Of::Project(project) => Ok(ContainerKey::Project(project_key(Some(project))?)),
+        pb::container_ref::Of::Group(group) => Ok(ContainerKey::Group(group_key(Some(group))?)),
     }
 }
 
@@ -142,6 +192,15 @@ enums! {
     access_level, read_access_level: AccessLevel <=> AccessLevel {
         Minimal = Minimal, Guest = Guest, Planner = Planner, Reporter = Reporter, Developer = Developer,
         Maintainer = Maintainer, Owner = Owner,
+    }
+    scope, read_scope: TokenScope <=> Scope { Api = Api, ReadApi = ReadApi }
+}
+
+/// The visibility of something new, where `UNSPECIFIED` means private.
+pub fn visibility_or_private(value: i32) -> Result<Visibility, Error> {
+    match value {
+        0 => Ok(Visibility::Private),
+        value => read_visibility("visibility", value),
     }
 }
 
@@ -259,5 +318,58 @@ pub fn project(project: &Project) -> pb::Project {
         created_at: Some(timestamp(project.created_at)),
         updated_at: Some(timestamp(project.updated_at)),
         etag: project.etag(),
+    }
+}
+
+/// What a caller is to a project.
+pub fn viewer(standing: Standing) -> pb::ProjectViewer {
+    let level = |level: Option<AccessLevel>| level.map(|level| access_level(level).into());
+    pb::ProjectViewer {
+        project_access_level: level(standing.project),
+        group_access_level: level(standing.group),
+        access_level: level(standing.level()),
+    }
+}
+
+/// A membership.
+pub fn membership(membership: &Membership) -> pb::Membership {
+    pb::Membership {
+        user: Some(user_summary(&membership.user)),
+        access_level: access_level(membership.access_level).into(),
+        container: Some(match membership.container {
+            Container::Project(id) => pb::membership::Container::ProjectId(id.0),
+            Container::Group(id) => pb::membership::Container::GroupId(id.0),
+        }),
+        created_at: Some(timestamp(membership.created_at)),
+        etag: membership.etag(),
+    }
+}
+
+/// A share.
+pub fn group_share(share: &GroupShare) -> pb::GroupShare {
+    pb::GroupShare {
+        group_id: share.group_id.0,
+        group_full_path: share.group_full_path.clone(),
+        access_level: access_level(share.access_level).into(),
+        container: Some(match share.container {
+            Container::Project(id) => pb::group_share::Container::SharedProjectId(id.0),
+            Container::Group(id) => pb::group_share::Container::SharedGroupId(id.0),
+        }),
+        created_at: Some(timestamp(share.created_at)),
+        etag: share.etag(),
+    }
+}
+
+/// A token, without its secret.
+pub fn token(token: &Token) -> pb::Token {
+    pb::Token {
+        id: token.id.0,
+        user_id: token.user_id.0,
+        name: token.name.clone(),
+        scopes: token.scopes.iter().map(|&held| scope(held).into()).collect(),
+        created_at: Some(timestamp(token.created_at)),
+        expires_at: token.expires_at.map(timestamp),
+        revoked_at: token.revoked_at.map(timestamp),
+        last_used_at: token.last_used_at.map(timestamp),
     }
 }

@@ -3,11 +3,13 @@
 pub mod auth;
 mod convert;
 mod deployment;
+mod directory;
 mod environment;
 mod metadata;
 mod page_token;
 pub mod request;
 mod status;
+mod token;
 
 use std::sync::Arc;
 
@@ -48,6 +50,12 @@ fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, Status> {
             "a token is required",
         ))
     })
+}
+
+/// The caller and the message of a request.
+fn open<T>(request: Request<T>) -> Result<(Arc<Caller>, T), Status> {
+    let caller = caller(&request)?;
+    Ok((caller, request.into_inner()))
 }
 
 /// How the caller of `method` wants a change made, from the fields that every mutation has. `respond` makes the response

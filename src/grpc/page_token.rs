@@ -75,6 +75,11 @@ impl Query {
         })
     }
 
+    /// The token for a position in a list by id; empty for none.
+    pub fn issue_id(&self, position: Option<impl Into<i64>>) -> String {
+        self.issue(position.map(|id| IdPosition(id.into())).as_ref())
+    }
+
     /// The position in a token; none for an empty one.
     pub fn read<P: Position>(&self, token: &str) -> Result<Option<P>, Error> {
         if token.is_empty() {
@@ -97,6 +102,28 @@ impl Query {
         })
     }
 }
+
+/// Reads the paging fields of a request for a list by id: the query that its tokens are bound to, and the wanted page.
+/// A macro, because every such request has these fields but no language of messages lets them share a type.
+macro_rules! paged_by_id {
+    ($method:literal, $request:expr, $id:path) => {{
+        let mut bound = $request.clone();
+        bound.page_size = 0;
+        bound.page_token.clear();
+        bound.skip = 0;
+        bound.want_total = false;
+        let tokens = $crate::grpc::page_token::Query::new($method, &bound);
+        tokens
+            .read::<$crate::grpc::page_token::IdPosition>(&$request.page_token)
+            .and_then(|after| {
+                let after = after.map(|position| $id(position.0));
+                let request = &$request;
+                $crate::grpc::convert::page(request.page_size, request.skip, request.want_total, after)
+            })
+            .map(|page| (tokens, page))
+    }};
+}
+pub(super) use paged_by_id;
 
 /// A position in a list by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
