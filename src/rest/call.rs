@@ -48,8 +48,8 @@ impl Call {
         self.backend.request(message, &self.caller, &self.request_id)
     }
 
-    /// The project of the path: an id, saturated to 64 bits, or anything else as a path. Whether there is such a
-    /// project is for the server to say, after it has judged the token.
+    /// The project of the path: an id, saturated to 64 bits, or anything else as a path. Whether there is
+    /// such a project is for the server to say, after it has judged the token.
     pub(super) fn project(&self) -> ProjectRef {
         let id = self.segments.get("id");
         let by = match super::coerce::integer_text(id) {

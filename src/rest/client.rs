@@ -16,6 +16,7 @@ use super::caller::Caller;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEPALIVE: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Lazy connections to the server: they are made when first needed and made anew when broken.
 pub(super) struct Backend {
@@ -26,7 +27,8 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// `None`: that is no address of a server, which should be found out at once and not by the first request.
+    /// `None`: that is no address of a server, which should be found out at once and not by the first
+    /// request.
     pub(super) fn new(url: &str, timeout: Duration) -> Option<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())
             .ok()
@@ -35,7 +37,7 @@ impl Backend {
             .tcp_nodelay(true)
             .tcp_keepalive(Some(KEEPALIVE))
             .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(CONNECT_TIMEOUT);
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
         Some(Self {
             channels: [endpoint.connect_lazy(), endpoint.connect_lazy()],
             turn: AtomicUsize::new(0),

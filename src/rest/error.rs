@@ -1,7 +1,7 @@
 //! The one table from refusals to HTTP: every failing status code and body of the sidecar is chosen here.
 //!
-//! A gRPC error is judged by its machine-readable reason, never by its text. The bodies are those of contract 2,
-//! 3.1 to 3.6 and product decisions 3, 14, 17, 19 and 20.
+//! A gRPC error is judged by its machine-readable reason, never by its text. The bodies are those of contract
+//! 2, 3.1 to 3.6 and product decisions 3, 14, 17, 19 and 20.
 
 use std::{error::Error as _, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Parameter validation: all failing parameters together, in declaration order (contract 3.2).
 //!
-//! Per parameter presence is told first, then type, then blank, then choice. A value that failed is a placeholder which
-//! nobody sees, because [`Input::finish`] refuses the request.
+//! Per parameter presence is told first, then type, then blank, then choice. A value that failed is a
+//! placeholder which nobody sees, because [`Input::finish`] refuses the request.
 
 use chrono::NaiveDate;
 use prost_types::Timestamp;

@@ -1,10 +1,10 @@
 //! The REST sidecar: the GitLab Deployments API in front of the gRPC service.
 //!
-//! A request goes one way: a row of the route table is found for the raw path ([`route`]), the caller's token and the
-//! parameters are read ([`caller`], [`body`], [`params`]), a handler validates ([`input`]), makes one gRPC call
-//! ([`client`]) and shows the result ([`view`], [`page`]). What is refused on the way, or by the server, becomes an
-//! answer in [`error`] and nowhere else. The sidecar keeps no state, decides nothing about tokens, and knows the
-//! server only by its protobuf contract.
+//! A request goes one way: a row of the route table is found for the raw path ([`route`]), the caller's token
+//! and the parameters are read ([`caller`], [`body`], [`params`]), a handler validates ([`input`]), makes one
+//! gRPC call ([`client`]) and shows the result ([`view`], [`page`]). What is refused on the way, or by the
+//! server, becomes an answer in [`error`] and nowhere else. The sidecar keeps no state, decides nothing about
+//! tokens, and knows the server only by its protobuf contract.
 
 mod body;
 mod call;
@@ -46,84 +46,66 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{
-    body::Limits, call::Call, caller::Caller, client::Backend, error::Failure, frame::RequestId,
-    params::Params, route::Route, site::Siting,
+    body::Limits,
+    call::Call,
+    caller::Caller,
+    client::Backend,
+    error::Failure,
+    frame::RequestId,
+    params::Params,
+    route::{Handler, Route},
+    site::Siting,
 };
 
-/// Every documented path. Of two rows that fit the first one counts.
+/// Every documented path, below [`route::BASE`]. Of two rows that fit the first one counts.
+#[rustfmt::skip] // one row, one line
 static ROUTES: &[Route] = &[
-    row(Method::GET, "api/v4/version", |call| {
-        Box::pin(metadata::get(call))
-    }),
-    row(Method::GET, "api/v4/metadata", |call| {
-        Box::pin(metadata::get(call))
-    }),
-    row(Method::GET, "api/v4/user", |call| Box::pin(user::get(call))),
-    row(Method::GET, "api/v4/projects/:id", |call| {
-        Box::pin(project::get(call))
-    }),
-    row(Method::GET, "api/v4/projects/:id/deployments", |call| {
-        Box::pin(deployment::list(call))
-    }),
-    row(Method::POST, "api/v4/projects/:id/deployments", |call| {
-        Box::pin(deployment::create(call))
-    }),
-    row(
-        Method::GET,
-        "api/v4/projects/:id/deployments/:deployment_id",
-        |call| Box::pin(deployment::get(call)),
-    ),
-    row(
-        Method::PUT,
-        "api/v4/projects/:id/deployments/:deployment_id",
-        |call| Box::pin(deployment::update(call)),
-    ),
-    row(
-        Method::DELETE,
-        "api/v4/projects/:id/deployments/:deployment_id",
-        |call| Box::pin(deployment::delete(call)),
-    ),
-    row(Method::GET, "api/v4/projects/:id/environments", |call| {
-        Box::pin(environment::list(call))
-    }),
-    row(Method::POST, "api/v4/projects/:id/environments", |call| {
-        Box::pin(environment::create(call))
-    }),
-    row(
-        Method::POST,
-        "api/v4/projects/:id/environments/stop_stale",
-        |call| Box::pin(environment::stop_stale(call)),
-    ),
-    row(
-        Method::DELETE,
-        "api/v4/projects/:id/environments/review_apps",
-        |call| Box::pin(environment::review_apps(call)),
-    ),
-    row(
-        Method::GET,
-        "api/v4/projects/:id/environments/:environment_id",
-        |call| Box::pin(environment::get(call)),
-    ),
-    row(
-        Method::PUT,
-        "api/v4/projects/:id/environments/:environment_id",
-        |call| Box::pin(environment::update(call)),
-    ),
-    row(
-        Method::DELETE,
-        "api/v4/projects/:id/environments/:environment_id",
-        |call| Box::pin(environment::delete(call)),
-    ),
-    row(
-        Method::POST,
-        "api/v4/projects/:id/environments/:environment_id/stop",
-        |call| Box::pin(environment::stop(call)),
-    ),
+    get("version", |call| Box::pin(metadata::get(call))),
+    get("metadata", |call| Box::pin(metadata::get(call))),
+    get("user", |call| Box::pin(user::get(call))),
+    get("projects/:id", |call| Box::pin(project::get(call))),
+    get("projects/:id/deployments", |call| Box::pin(deployment::list(call))),
+    post("projects/:id/deployments", |call| Box::pin(deployment::create(call))),
+    get("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::get(call))),
+    put("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::update(call))),
+    delete("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::delete(call))),
+    get("projects/:id/environments", |call| Box::pin(environment::list(call))),
+    post("projects/:id/environments", |call| Box::pin(environment::create(call))),
+    post("projects/:id/environments/stop_stale", |call| Box::pin(environment::stop_stale(call))),
+    delete("projects/:id/environments/review_apps", |call| Box::pin(environment::review_apps(call))),
+    get("projects/:id/environments/:environment_id", |call| Box::pin(environment::get(call))),
+    put("projects/:id/environments/:environment_id", |call| Box::pin(environment::update(call))),
+    delete("projects/:id/environments/:environment_id", |call| Box::pin(environment::delete(call))),
+    post("projects/:id/environments/:environment_id/stop", |call| Box::pin(environment::stop(call))),
 ];
 
-const fn row(method: Method, pattern: &'static str, handler: route::Handler) -> Route {
+const fn get(pattern: &'static str, handler: Handler) -> Route {
     Route {
-        method,
+        method: Method::GET,
+        pattern,
+        handler,
+    }
+}
+
+const fn post(pattern: &'static str, handler: Handler) -> Route {
+    Route {
+        method: Method::POST,
+        pattern,
+        handler,
+    }
+}
+
+const fn put(pattern: &'static str, handler: Handler) -> Route {
+    Route {
+        method: Method::PUT,
+        pattern,
+        handler,
+    }
+}
+
+const fn delete(pattern: &'static str, handler: Handler) -> Route {
+    Route {
+        method: Method::DELETE,
         pattern,
         handler,
     }
@@ -243,7 +225,8 @@ fn options(path: &str) -> Response {
 }
 
 impl Sidecar {
-    /// Checks in the order of product decision 19: route, token, body; the handler goes on with the parameters.
+    /// Checks in the order of product decision 19: route, token, body; the handler goes on with the
+    /// parameters.
     async fn handle(&self, request: Request) -> route::Answer {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();

@@ -1,4 +1,5 @@
-//! Pages of a list: from `page`, `per_page` and `cursor` to the server's terms, and back to headers (contract 3.5).
+//! Pages of a list: from `page`, `per_page` and `cursor` to the server's terms, and back to headers (contract
+//! 3.5).
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -115,8 +116,8 @@ impl Paging {
         matches!(self.walk, Walk::Page(_))
     }
 
-    /// Answers with the rows and all headers of the page. `defaults` are the parameters that a link names even if the
-    /// request did not.
+    /// Answers with the rows and all headers of the page. `defaults` are the parameters that a link names
+    /// even if the request did not.
     pub(super) fn reply<T: Serialize>(
         &self,
         call: &Call,
@@ -196,7 +197,7 @@ impl Links {
         }
         for (name, value) in defaults
             .iter()
-            .filter(|(name, _)| call.params.get(name).is_none())
+            .filter(|(name, _)| matches!(call.params.get(name), None | Some(Value::Null)))
         {
             params.set(*name, Value::Text((*value).to_owned()));
         }

@@ -1,7 +1,7 @@
 //! Finds the row of the route table for a path.
 //!
-//! Matching is on the raw path: `group%2Fproject` is one segment, and is decoded only after it has been found to be
-//! the value of a placeholder. Neither `//` nor `..` is tidied up.
+//! Matching is on the raw path: `group%2Fproject` is one segment, and is decoded only after it has been found
+//! to be the value of a placeholder. Neither `//` nor `..` is tidied up.
 
 use std::pin::Pin;
 
@@ -14,6 +14,9 @@ use super::{call::Call, error::Failure, params::Value};
 /// What a handler gives back: the answer, or the refusal.
 pub(super) type Answer = Result<Response, Failure>;
 
+/// What all paths begin with.
+pub(super) const BASE: &str = "/api/v4/";
+
 /// A handler, as the route table holds it.
 pub(super) type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -21,7 +24,7 @@ pub(super) type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send
 pub(super) struct Route {
     /// The method; GET answers HEAD as well.
     pub method: Method,
-    /// The path without the leading slash; `:name` stands for any one segment.
+    /// The path below [`BASE`]; `:name` stands for any one segment.
     pub pattern: &'static str,
     /// What answers.
     pub handler: Handler,
@@ -82,7 +85,7 @@ pub(super) fn allowed(routes: &[Route], path: &str) -> Option<String> {
 }
 
 fn segments(pattern: &'static str, path: &str) -> Option<Segments> {
-    let path = path.strip_prefix('/')?;
+    let path = path.strip_prefix(BASE)?;
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut wanted = pattern.split('/').peekable();
     let mut sent = path.split('/');
@@ -122,9 +125,9 @@ pub(super) fn is_id(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const LIST: &str = "api/v4/projects/:id/deployments";
-    const ONE: &str = "api/v4/projects/:id/deployments/:deployment_id";
-    const PROJECT: &str = "api/v4/projects/:id";
+    const LIST: &str = "projects/:id/deployments";
+    const ONE: &str = "projects/:id/deployments/:deployment_id";
+    const PROJECT: &str = "projects/:id";
 
     fn found(pattern: &'static str, path: &str) -> Option<Vec<String>> {
         segments(pattern, path).map(|found| found.0.into_iter().filter_map(|(_, value)| value).collect())

@@ -1,4 +1,5 @@
-//! The address that the client dialled, which every URL in an answer starts with (contract 3.5, client trap 6).
+//! The address that the client dialled, which every URL in an answer starts with (contract 3.5, client trap
+//! 6).
 
 use http::{HeaderMap, Uri, header, uri::Authority};
 

@@ -226,7 +226,8 @@ impl Namespace {
     }
 }
 
-/// The part of a project that an environment shows too. Gatehouse hosts no repositories, hence no addresses of any.
+/// The part of a project that an environment shows too. Gatehouse hosts no repositories, hence no addresses
+/// of any.
 #[derive(Debug, Serialize)]
 pub(super) struct ProjectBasic {
     id: i64,
@@ -355,7 +356,8 @@ impl Project {
     }
 }
 
-/// The caller's own page (contract 2.11): what Gatehouse does not know of people is null, empty, zero or false.
+/// The caller's own page (contract 2.11): what Gatehouse does not know of people is null, empty, zero or
+/// false.
 #[derive(Debug, Serialize)]
 pub(super) struct CurrentUser {
     #[serde(flatten)]
