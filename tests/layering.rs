@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["grpc", "app", "domain", "store", "pb"],
         &["sqlx", "axum"],
     ),
-    ("rest", &["rest", "pb"], &["sqlx"]),
+    ("rest", &["rest", "pb", "clock"], &["sqlx"]),
     ("pb", &[], &["sqlx", "axum"]),
 ];
 

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use prost_types::Timestamp;
 
+use crate::clock::{Clock as _, SystemClock};
+
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
 ];
@@ -43,12 +45,8 @@ pub(super) fn parse(text: &str, today: NaiveDate) -> Option<Timestamp> {
 }
 
 /// What completes a mere time of day.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the sidecar's only look at the clock: `08:00` means today"
-)]
 pub(super) fn today() -> NaiveDate {
-    Utc::now().date_naive()
+    SystemClock.now().date_naive()
 }
 
 /// Reads the date of an HTTP header such as `If-Unmodified-Since`.
