@@ -1,3 +1,5 @@
 //! The black-box tests: a real store, a real server, real sockets.
 
+mod authz;
 mod scale;
+mod support;
