@@ -112,7 +112,7 @@ pub async fn serve(
         .timeout(options.request_timeout)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .tcp_keepalive(Some(Duration::from_secs(60)))
+        .tcp_keepalive(Some(Duration::from_mins(1)))
         .layer(RequestLayer)
         .layer(CatchPanicLayer::custom(Panicked))
         .layer(AuthLayer::new(app.clone()))

@@ -1,3 +1,5 @@
 //! The black-box tests: a real store, a real server, real sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod scale;
