@@ -34,7 +34,7 @@ use crate::{
 /// How the server serves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The largest request or answer, in bytes.
+    /// The largest request that is taken, in bytes. Answers are bounded by the size of a page.
     pub max_message_bytes: usize,
     /// The longest a call may take; a caller's own deadline counts where it is shorter.
     pub request_timeout: Duration,
@@ -103,7 +103,6 @@ pub async fn serve(
             health.set_serving::<$server<Services>>().await;
             $server::new(services.clone())
                 .max_decoding_message_size(limit)
-                .max_encoding_message_size(limit)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .send_compressed(CompressionEncoding::Gzip)
         }};

@@ -43,11 +43,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
 
 /// What only one place may say, and why.
 const ONE_PLACE: &[(&str, &[&str], &str)] = &[
-    (
-        "Utc::now",
-        &["clock.rs", "rest/time.rs"],
-        "the clock is a parameter",
-    ),
+    ("Utc::now", &["clock.rs"], "the clock is a parameter"),
     ("SystemTime::now", &["clock.rs"], "the clock is a parameter"),
     ("CURRENT_TIMESTAMP", &[], "the database makes no time"),
     (
