@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod crash;
 mod scale;
+mod support;
