@@ -37,7 +37,14 @@ struct Process {
 impl Process {
     fn start(folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
-            .args(["grpc", "--grpc-listen", "127.0.0.1:0", "--log-level", "error", "--data-dir"])
+            .args([
+                "grpc",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--log-level",
+                "error",
+                "--data-dir",
+            ])
             .arg(folder)
             .env_remove("RUST_LOG")
             .stdout(Stdio::piped())
@@ -49,7 +56,10 @@ impl Process {
             .unwrap_or_else(|| panic!("the server never said where it listens"));
         // Whatever it says later is read and forgotten, so that it never blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: format!("http://{address}") }
+        Self {
+            child,
+            url: format!("http://{address}"),
+        }
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.
@@ -61,17 +71,32 @@ impl Process {
 
 fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("private-token", MetadataValue::try_from(token).unwrap());
+    request
+        .metadata_mut()
+        .insert("private-token", MetadataValue::try_from(token).unwrap());
     request
 }
 
 async fn set_up(url: &str, token: &str) -> i64 {
     let mut directory = DirectoryServiceClient::connect(url.to_owned()).await.unwrap();
-    let group = pb::CreateGroupRequest { path: "acme".into(), ..Default::default() };
+    let group = pb::CreateGroupRequest {
+        path: "acme".into(),
+        ..Default::default()
+    };
     directory.create_group(with_token(group, token)).await.unwrap();
-    let project =
-        pb::CreateProjectRequest { group: Some(group_at("acme")), path: "web".into(), ..Default::default() };
-    directory.create_project(with_token(project, token)).await.unwrap().into_inner().project.unwrap().id
+    let project = pb::CreateProjectRequest {
+        group: Some(group_at("acme")),
+        path: "web".into(),
+        ..Default::default()
+    };
+    directory
+        .create_project(with_token(project, token))
+        .await
+        .unwrap()
+        .into_inner()
+        .project
+        .unwrap()
+        .id
 }
 
 fn request(project: i64, number: u64) -> pb::CreateDeploymentRequest {
@@ -91,12 +116,17 @@ fn request(project: i64, number: u64) -> pb::CreateDeploymentRequest {
 /// Writes until the server is gone. What was acknowledged is noted; what was not is repeated in the next round under
 /// the same request id.
 async fn write(url: String, token: String, project: i64, numbers: Arc<AtomicU64>, log: Arc<Log>) {
-    let Ok(channel) = Endpoint::try_from(url).unwrap().connect().await else { return };
+    let Ok(channel) = Endpoint::try_from(url).unwrap().connect().await else {
+        return;
+    };
     let mut client = DeploymentServiceClient::new(channel);
     loop {
         let retried = log.unanswered.lock().unwrap().pop_first();
         let number = retried.unwrap_or_else(|| numbers.fetch_add(1, Ordering::Relaxed));
-        match client.create_deployment(with_token(request(project, number), &token)).await {
+        match client
+            .create_deployment(with_token(request(project, number), &token))
+            .await
+        {
             Ok(answer) => {
                 let deployment = answer.into_inner().deployment.unwrap();
                 log.acknowledged.lock().unwrap().insert(number, deployment);
@@ -122,7 +152,10 @@ struct Log {
 impl Log {
     /// A write may fail because the server was killed, and for no other reason.
     fn gone(&self, status: &Status) {
-        assert!(self.killed.load(Ordering::SeqCst), "refused before the kill: {status:?}");
+        assert!(
+            self.killed.load(Ordering::SeqCst),
+            "refused before the kill: {status:?}"
+        );
     }
 }
 
@@ -134,7 +167,10 @@ async fn every_acknowledged_write_survives_a_kill_under_load() {
     let mut project = 0;
     for round in 0..ROUNDS {
         let process = Process::start(folder.path());
-        let token = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE)).unwrap().trim().to_owned();
+        let token = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE))
+            .unwrap()
+            .trim()
+            .to_owned();
         if round == 0 {
             project = set_up(&process.url, &token).await;
         }
@@ -159,14 +195,21 @@ async fn every_acknowledged_write_survives_a_kill_under_load() {
     let process = Process::start(folder.path());
     let unanswered = log.unanswered.lock().unwrap().clone();
     process.kill();
-    inspect(folder.path(), &log.acknowledged.lock().unwrap().clone(), &unanswered).await;
+    inspect(
+        folder.path(),
+        &log.acknowledged.lock().unwrap().clone(),
+        &unanswered,
+    )
+    .await;
 }
 
 /// Compares the store with what was acknowledged: nothing lost, nothing twice, nothing half.
 async fn inspect(folder: &Path, acknowledged: &BTreeMap<u64, pb::Deployment>, unanswered: &BTreeSet<u64>) {
     assert!(acknowledged.len() >= ROUNDS * 60);
     let file = folder.join("gatehouse.db");
-    let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+        .await
+        .unwrap();
     let rows = sqlx::query("SELECT id, iid, sha, environment_id FROM deployments ORDER BY iid")
         .fetch_all(&mut store)
         .await
@@ -177,12 +220,19 @@ async fn inspect(folder: &Path, acknowledged: &BTreeMap<u64, pb::Deployment>, un
             (row.get(0), row.get(1), row.get(2), row.get(3));
         assert_eq!(iid, i64::try_from(index).unwrap() + 1, "iids have no gaps");
         let number = u64::from_str_radix(&sha, 16).unwrap();
-        assert!(stored.insert(number, (id, iid, environment)).is_none(), "write {number} is there twice");
+        assert!(
+            stored.insert(number, (id, iid, environment)).is_none(),
+            "write {number} is there twice"
+        );
     }
     for (number, deployment) in acknowledged {
         let (id, iid, environment) = stored[number];
         assert_eq!((deployment.id, deployment.iid), (id, iid), "write {number}");
-        assert_eq!(deployment.environment.as_ref().unwrap().id, environment, "write {number}");
+        assert_eq!(
+            deployment.environment.as_ref().unwrap().id,
+            environment,
+            "write {number}"
+        );
     }
     for number in stored.keys() {
         assert!(
@@ -195,12 +245,25 @@ async fn inspect(folder: &Path, acknowledged: &BTreeMap<u64, pb::Deployment>, un
         sqlx::query(text).fetch_one(store).await.unwrap().get(0)
     };
     let events = scalar(&mut store, "SELECT COUNT(*) FROM events").await;
-    let things =
-        scalar(&mut store, "SELECT (SELECT COUNT(*) FROM deployments) + (SELECT COUNT(*) FROM environments)").await;
+    let things = scalar(
+        &mut store,
+        "SELECT (SELECT COUNT(*) FROM deployments) + (SELECT COUNT(*) FROM environments)",
+    )
+    .await;
     assert_eq!(events, things);
     assert_eq!(scalar(&mut store, "SELECT MAX(seq) FROM events").await, events);
-    assert_eq!(scalar(&mut store, "SELECT last_event FROM projects").await, events);
-    assert_eq!(scalar(&mut store, "SELECT last_iid FROM projects").await, i64::try_from(rows.len()).unwrap());
-    let verdict: String = sqlx::query("PRAGMA integrity_check").fetch_one(&mut store).await.unwrap().get(0);
+    assert_eq!(
+        scalar(&mut store, "SELECT last_event FROM projects").await,
+        events
+    );
+    assert_eq!(
+        scalar(&mut store, "SELECT last_iid FROM projects").await,
+        i64::try_from(rows.len()).unwrap()
+    );
+    let verdict: String = sqlx::query("PRAGMA integrity_check")
+        .fetch_one(&mut store)
+        .await
+        .unwrap()
+        .get(0);
     assert_eq!(verdict, "ok");
 }
