@@ -2,4 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod directory;
+mod members;
 mod scale;
+mod support;
+mod tokens;
