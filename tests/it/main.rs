@@ -1,6 +1,10 @@
 //! The black-box tests: a real store, a real server, real sockets.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail by panicking"
+)]
 
 mod directory;
 mod members;

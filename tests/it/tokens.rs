@@ -23,12 +23,12 @@ fn create(name: &str) -> pb::CreateTokenRequest {
     }
 }
 
-fn in_hours(hours: i64) -> Option<Timestamp> {
+fn in_hours(hours: i64) -> Timestamp {
     let at = begin() + TimeDelta::hours(hours);
-    Some(Timestamp {
+    Timestamp {
         seconds: at.timestamp(),
         nanos: 0,
-    })
+    }
 }
 
 #[tokio::test]
@@ -64,10 +64,10 @@ async fn a_secret_is_shown_once_and_works() {
 #[tokio::test]
 async fn a_token_ends_by_expiry_or_revocation_and_not_after_its_creator() {
     let clock = Arc::new(ManualClock::at(begin()));
-    let server = TestServer::start_with(clock.clone()).await;
+    let server = TestServer::start_with(Arc::<ManualClock>::clone(&clock)).await;
     let (_, ann) = server.user("ann").await;
     let short = pb::CreateTokenRequest {
-        expires_at: in_hours(1),
+        expires_at: Some(in_hours(1)),
         ..create("short")
     };
     let short = server
@@ -77,7 +77,7 @@ async fn a_token_ends_by_expiry_or_revocation_and_not_after_its_creator() {
         .unwrap()
         .into_inner();
     let long = pb::CreateTokenRequest {
-        expires_at: in_hours(9),
+        expires_at: Some(in_hours(9)),
         ..create("long")
     };
     let cut = server
@@ -86,7 +86,7 @@ async fn a_token_ends_by_expiry_or_revocation_and_not_after_its_creator() {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(cut.token.unwrap().expires_at, in_hours(1));
+    assert_eq!(cut.token.unwrap().expires_at, Some(in_hours(1)));
 
     let revoke = pb::RevokeTokenRequest {
         token_id: short.token.unwrap().id,
