@@ -61,11 +61,11 @@ pub enum Command {
     /// Serve gRPC alone
     ///
     /// Stops at SIGTERM or SIGINT: takes no new calls and lets those that have begun finish.
-    Grpc(serve::Grpc),
+    Grpc(serve::GrpcAlone),
     /// Serve REST alone, in front of a gRPC server elsewhere
     ///
     /// Keeps nothing: run as many as you like. Each forwards its callers' tokens to the gRPC server.
-    Rest(serve::Rest),
+    Rest(serve::RestAlone),
     /// Serve a small made-up organisation from a temporary store, and tell how to call it
     ///
     /// Groups, two projects, users of every role with a token each, and some weeks of deployments. Prints the tokens
@@ -205,10 +205,7 @@ mod tests {
         let serve = parse("gatehouse").unwrap().serve;
         assert_eq!(serve.grpc.grpc_listen, "127.0.0.1:50051".parse().unwrap());
         assert_eq!(serve.rest.rest_listen, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(
-            serve.store.database_url().unwrap(),
-            "sqlite://./data/gatehouse.db"
-        );
+        assert_eq!(serve.store.database_url().unwrap(), "sqlite:./data/gatehouse.db");
         assert!(!serve.rest.trust_proxy);
     }
 
@@ -280,7 +277,7 @@ mod tests {
     fn a_refused_database_url_is_not_repeated_for_it_may_hold_a_password() {
         let cli = parse("gatehouse --database-url=postgres://me:secret@db/gatehouse").unwrap();
         let error = cli.serve.store.database_url().unwrap_err();
-        assert_eq!(error.to_string(), "--database-url: it must begin with sqlite:");
+        assert_eq!(error.to_string(), "--database-url: it must be sqlite: and a path");
         assert!(!format!("{cli:?}").contains("secret"));
     }
 
