@@ -83,14 +83,9 @@ pub struct LogOptions {
     pub log_format: LogFormat,
 
     /// What is logged: a level (error, warn, info, debug, trace) or a filter such as `info,gatehouse=debug`
-    #[arg(
-        long,
-        env = "GATEHOUSE_LOG_LEVEL",
-        default_value = "info",
-        value_name = "FILTER",
-        global = true
-    )]
-    pub log_level: LogFilter,
+    /// [default: info for the servers, warn for the other commands]
+    #[arg(long, env = "GATEHOUSE_LOG_LEVEL", value_name = "FILTER", global = true)]
+    pub log_level: Option<LogFilter>,
 }
 
 /// How log lines look.

@@ -13,6 +13,7 @@ pub mod word;
 use std::io;
 
 use clap::{Parser, Subcommand};
+use tracing::Level;
 
 use crate::config::{self, GrpcUrl, LogOptions};
 
@@ -90,6 +91,16 @@ pub enum Command {
     ///
     /// Exit code 0: it serves. 1: it does not, or nothing answers in time. Needs no token.
     Healthcheck(healthcheck::Options),
+}
+
+impl Cli {
+    /// What is logged unless the options say otherwise: servers tell what they do, and the others have better ways.
+    pub fn log_level(&self) -> Level {
+        match self.command {
+            None | Some(Command::Grpc(_) | Command::Rest(_)) => Level::INFO,
+            Some(_) => Level::WARN,
+        }
+    }
 }
 
 /// Runs the command to its end; for servers that is when they are told to stop.
@@ -291,7 +302,7 @@ mod tests {
     fn logging_is_set_after_any_command() {
         let cli = parse("gatehouse healthcheck --log-format json --log-level warn,gatehouse=debug").unwrap();
         assert_eq!(cli.log.log_format, LogFormat::Json);
-        assert_eq!(cli.log.log_level.as_str(), "warn,gatehouse=debug");
+        assert_eq!(cli.log.log_level.unwrap().as_str(), "warn,gatehouse=debug");
     }
 
     #[test]
