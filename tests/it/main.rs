@@ -6,6 +6,7 @@
     reason = "a test may fail by panicking"
 )]
 
+mod commands;
 mod crash;
 mod directory;
 mod members;
