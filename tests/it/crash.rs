@@ -195,12 +195,8 @@ async fn every_acknowledged_write_survives_a_kill_under_load() {
     let process = Process::start(folder.path());
     let unanswered = log.unanswered.lock().unwrap().clone();
     process.kill();
-    inspect(
-        folder.path(),
-        &log.acknowledged.lock().unwrap().clone(),
-        &unanswered,
-    )
-    .await;
+    let acknowledged = log.acknowledged.lock().unwrap().clone();
+    inspect(folder.path(), &acknowledged, &unanswered).await;
 }
 
 /// Compares the store with what was acknowledged: nothing lost, nothing twice, nothing half.
