@@ -12,7 +12,6 @@ use tonic::Status;
 pub use self::{
     environment::Environment, group::Group, member::Member, project::Project, share::Share, user::User,
 };
-
 use crate::{
     cli::client::{Server, group, project},
     pb::v1::{ContainerRef, GroupRef, container_ref},
