@@ -15,10 +15,8 @@ use std::{
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use http::Uri;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// The file in the data folder that holds the first administrator's token.
-pub const ROOT_TOKEN_FILE: &str = "root-token";
+use crate::first_start::ROOT_TOKEN_FILE;
 
 /// The variable that holds a client command's token.
 pub const TOKEN_VARIABLE: &str = "GATEHOUSE_TOKEN";
@@ -31,6 +29,14 @@ pub struct Error {
     setting: &'static str,
     /// What is wrong with it; never its value where that is secret.
     problem: String,
+}
+
+/// Refuses a setting.
+fn refused(setting: &'static str, problem: impl Into<String>) -> Error {
+    Error {
+        setting,
+        problem: problem.into(),
+    }
 }
 
 /// What no log, error or debug output may show.
@@ -77,14 +83,9 @@ pub struct LogOptions {
     pub log_format: LogFormat,
 
     /// What is logged: a level (error, warn, info, debug, trace) or a filter such as `info,gatehouse=debug`
-    #[arg(
-        long,
-        env = "GATEHOUSE_LOG_LEVEL",
-        default_value = "info",
-        value_name = "FILTER",
-        global = true
-    )]
-    pub log_level: LogFilter,
+    /// [default: info for the servers, warn for the other commands]
+    #[arg(long, env = "GATEHOUSE_LOG_LEVEL", value_name = "FILTER", global = true)]
+    pub log_level: Option<LogFilter>,
 }
 
 /// How log lines look.
@@ -159,26 +160,19 @@ impl StoreOptions {
     ///
     /// Checked here and not when it is read: the error that clap makes would show the URL, and with it its password.
     pub fn database_url(&self) -> Result<String, Error> {
-        match &self.database_url {
-            Some(url) if url.expose().starts_with("sqlite:") => Ok(url.expose().to_owned()),
-            Some(_) => Err(Error {
-                setting: "--database-url",
-                problem: "it must begin with sqlite:".to_owned(),
-            }),
-            None => sqlite_url(&self.data_dir.join("gatehouse.db")),
+        let Some(url) = &self.database_url else {
+            let file = self.data_dir.join("gatehouse.db");
+            let file = file
+                .to_str()
+                .ok_or_else(|| refused("--data-dir", "the name is not UTF-8"))?;
+            return Ok(format!("sqlite:{file}"));
+        };
+        let url = url.expose();
+        match url.strip_prefix("sqlite:") {
+            Some(path) if path != ":memory:" && !path.contains('?') => Ok(url.to_owned()),
+            _ => Err(refused("--database-url", "it must be sqlite: and a path")),
         }
     }
-}
-
-/// The URL of the SQLite database at `path`.
-fn sqlite_url(path: &Path) -> Result<String, Error> {
-    /// What would end the path or be decoded.
-    const RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
-    let text = path.to_str().ok_or_else(|| Error {
-        setting: "--data-dir",
-        problem: "the name is not UTF-8".to_owned(),
-    })?;
-    Ok(format!("sqlite://{}", utf8_percent_encode(text, RESERVED)))
 }
 
 /// The gRPC server.
@@ -312,9 +306,9 @@ impl ClientOptions {
         match (&self.token_file, variable) {
             (Some(file), _) => read_token(file),
             (None, Some(text)) => Ok(Secret::new(text.trim())),
-            (None, None) => read_token(&self.data_dir.join(ROOT_TOKEN_FILE)).map_err(|error| Error {
-                setting: TOKEN_VARIABLE,
-                problem: format!("neither it nor --token-file is set, and {}", error.problem),
+            (None, None) => read_token(&self.data_dir.join(ROOT_TOKEN_FILE)).map_err(|error| {
+                let without = "neither it nor --token-file is set, and";
+                refused(TOKEN_VARIABLE, format!("{without} {}", error.problem))
             }),
         }
     }
@@ -322,16 +316,12 @@ impl ClientOptions {
 
 /// The token in `file`.
 fn read_token(file: &Path) -> Result<Secret, Error> {
-    let refuse = |problem| Error {
-        setting: "--token-file",
-        problem,
+    let problem = match fs::read_to_string(file) {
+        Ok(text) if text.trim().is_empty() => format!("{} is empty", file.display()),
+        Ok(text) => return Ok(Secret::new(text.trim())),
+        Err(error) => format!("{} cannot be read: {error}", file.display()),
     };
-    let text = fs::read_to_string(file)
-        .map_err(|error| refuse(format!("{} cannot be read: {error}", file.display())))?;
-    match text.trim() {
-        "" => Err(refuse(format!("{} is empty", file.display()))),
-        token => Ok(Secret::new(token)),
-    }
+    Err(refused("--token-file", problem))
 }
 
 /// The URL of a gRPC server: `http://HOST:PORT`.
@@ -429,5 +419,112 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
         _ => Err("it must be a whole number of seconds, 1 to 86400".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(token_file: Option<PathBuf>, data_dir: &Path) -> ClientOptions {
+        ClientOptions {
+            target: TargetOptions {
+                grpc_url: "http://127.0.0.1:1".parse().unwrap(),
+            },
+            token_file,
+            data_dir: data_dir.to_owned(),
+            request_timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn a_token_comes_from_its_file_then_the_variable_then_the_data_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own");
+        fs::write(&own, "of-the-file\n").unwrap();
+        fs::write(folder.path().join(ROOT_TOKEN_FILE), "of-the-folder\n").unwrap();
+        let variable = || Some("of-the-variable".to_owned());
+        for (file, variable, expected) in [
+            (Some(own), variable(), "of-the-file"),
+            (None, variable(), "of-the-variable"),
+            (None, Some(" ".to_owned()), "of-the-folder"),
+            (None, None, "of-the-folder"),
+        ] {
+            let token = client(file, folder.path()).token_from(variable).unwrap();
+            assert_eq!(token.expose(), expected);
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_nowhere_is_missed_by_the_name_of_its_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty");
+        fs::write(&empty, "\n").unwrap();
+        let error = client(Some(empty), folder.path())
+            .token_from(None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("--token-file: ") && error.ends_with("is empty"),
+            "{error}"
+        );
+        let error = client(None, folder.path())
+            .token_from(None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("GATEHOUSE_TOKEN: neither it nor --token-file is set"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_store_is_named_by_its_url_or_found_in_the_data_folder() {
+        let store = |url: Option<&str>| StoreOptions {
+            data_dir: PathBuf::from("my data"),
+            database_url: url.map(Secret::new),
+        };
+        for (url, expected) in [
+            (None, Ok("sqlite:my data/gatehouse.db")),
+            (
+                Some("sqlite:///var/lib/gatehouse.db"),
+                Ok("sqlite:///var/lib/gatehouse.db"),
+            ),
+            (
+                Some("postgres://db/gatehouse"),
+                Err("--database-url: it must be sqlite: and a path"),
+            ),
+            (
+                Some("sqlite::memory:"),
+                Err("--database-url: it must be sqlite: and a path"),
+            ),
+            (
+                Some("sqlite://a.db?mode=ro"),
+                Err("--database-url: it must be sqlite: and a path"),
+            ),
+        ] {
+            let url = store(url).database_url().map_err(|error| error.to_string());
+            assert_eq!(url, expected.map(str::to_owned).map_err(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn urls_lose_the_slash_at_their_end() {
+        assert_eq!(
+            GrpcUrl::from_str("http://gatehouse:50051/").unwrap().as_str(),
+            "http://gatehouse:50051"
+        );
+        assert_eq!(
+            ExternalUrl::from_str("https://a.example/git/").unwrap().as_str(),
+            "https://a.example/git"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_shown_by_no_debug_output() {
+        assert_eq!(
+            format!("{:?}", Some(Secret::new("gh-very-secret"))),
+            "Some((redacted))"
+        );
     }
 }

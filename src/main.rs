@@ -11,7 +11,7 @@ use gatehouse::{
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = telemetry::init(&cli.log) {
+    if let Err(error) = telemetry::init(&cli.log, cli.log_level()) {
         console::fail(&error);
         return ExitCode::FAILURE;
     }

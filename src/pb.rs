@@ -3,7 +3,13 @@
 //! Generated from `proto/` when the crate is built; documented there.
 
 /// Everything of `gatehouse.v1`.
-#[expect(clippy::all, clippy::pedantic, reason = "generated code")]
+#[expect(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::clone_on_ref_ptr,
+    reason = "generated code"
+)]
 pub mod v1 {
     tonic::include_proto!("gatehouse.v1");
 }

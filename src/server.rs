@@ -8,6 +8,7 @@ use tonic::{
     codec::CompressionEncoding,
     transport::{Server, server::TcpIncoming},
 };
+use tonic_health::ServingStatus;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
@@ -22,19 +23,31 @@ use crate::{
     pb::{
         self,
         v1::{
-            deployment_service_server::DeploymentServiceServer,
-            directory_service_server::DirectoryServiceServer,
-            environment_service_server::EnvironmentServiceServer,
-            metadata_service_server::MetadataServiceServer, token_service_server::TokenServiceServer,
+            deployment_service_server::{self, DeploymentServiceServer},
+            directory_service_server::{self, DirectoryServiceServer},
+            environment_service_server::{self, EnvironmentServiceServer},
+            metadata_service_server::{self, MetadataServiceServer},
+            token_service_server::{self, TokenServiceServer},
         },
     },
     store::{self, StoreError},
 };
 
+/// The services that health is told of.
+const SERVICES: [&str; 5] = [
+    deployment_service_server::SERVICE_NAME,
+    environment_service_server::SERVICE_NAME,
+    directory_service_server::SERVICE_NAME,
+    token_service_server::SERVICE_NAME,
+    metadata_service_server::SERVICE_NAME,
+];
+/// The name under which health is asked about all of them; it is SERVING from the start.
+const WHOLE_SERVER: &str = "";
+
 /// How the server serves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The largest request or answer, in bytes.
+    /// The largest request that is taken, in bytes. Answers are bounded by the size of a page.
     pub max_message_bytes: usize,
     /// The longest a call may take; a caller's own deadline counts where it is shorter.
     pub request_timeout: Duration,
@@ -99,20 +112,21 @@ pub async fn serve(
     let services = Services::new(app.clone());
     let limit = options.max_message_bytes;
     macro_rules! service {
-        ($server:ident) => {{
-            health.set_serving::<$server<Services>>().await;
+        ($server:ident) => {
             $server::new(services.clone())
                 .max_decoding_message_size(limit)
-                .max_encoding_message_size(limit)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .send_compressed(CompressionEncoding::Gzip)
-        }};
+        };
+    }
+    for service in SERVICES {
+        health.set_service_status(service, ServingStatus::Serving).await;
     }
     let router = Server::builder()
         .timeout(options.request_timeout)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .tcp_keepalive(Some(Duration::from_secs(60)))
+        .tcp_keepalive(Some(Duration::from_mins(1)))
         .layer(RequestLayer)
         .layer(CatchPanicLayer::custom(Panicked))
         .layer(AuthLayer::new(app.clone()))
@@ -129,18 +143,11 @@ pub async fn serve(
     let stop = shutdown.clone();
     let drain = async move {
         stop.cancelled().await;
-        health
-            .set_service_status("", tonic_health::ServingStatus::NotServing)
-            .await;
-        health
-            .set_not_serving::<DeploymentServiceServer<Services>>()
-            .await;
-        health
-            .set_not_serving::<EnvironmentServiceServer<Services>>()
-            .await;
-        health.set_not_serving::<DirectoryServiceServer<Services>>().await;
-        health.set_not_serving::<TokenServiceServer<Services>>().await;
-        health.set_not_serving::<MetadataServiceServer<Services>>().await;
+        for service in SERVICES.iter().chain(&[WHOLE_SERVER]) {
+            health
+                .set_service_status(service, ServingStatus::NotServing)
+                .await;
+        }
     };
     let serving = router.serve_with_incoming_shutdown(incoming, drain);
     let bounded = async {

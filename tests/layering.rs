@@ -1,5 +1,7 @@
 //! Holds the plan of the house: which module may use which, what belongs to one place only, how big a file may grow.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::{
     collections::BTreeMap,
     fs,

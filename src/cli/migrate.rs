@@ -1,7 +1,7 @@
 //! `gatehouse migrate`: brings the database up to date before a new version serves.
 
 use super::{Error, console, serve};
-use crate::config::StoreOptions;
+use crate::{config::StoreOptions, store};
 
 /// The options of `gatehouse migrate`.
 #[derive(Debug, clap::Args)]
@@ -10,9 +10,12 @@ pub struct Options {
     store: StoreOptions,
 }
 
-/// Opens the store, which migrates it, and closes it again.
+/// Migrates the database, making it if it is not there. The administrator is left to the first start.
 pub async fn run(options: Options) -> Result<(), Error> {
-    serve::open(&options.store).await?;
+    let url = serve::prepare(&options.store)?;
+    store::migrate(&url)
+        .await
+        .map_err(|error| Error::Store(error.into()))?;
     console::say("the database is up to date");
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod word;
 use std::io;
 
 use clap::{Parser, Subcommand};
+use tracing::Level;
 
 use crate::config::{self, GrpcUrl, LogOptions};
 
@@ -61,11 +62,11 @@ pub enum Command {
     /// Serve gRPC alone
     ///
     /// Stops at SIGTERM or SIGINT: takes no new calls and lets those that have begun finish.
-    Grpc(serve::Grpc),
+    Grpc(serve::GrpcAlone),
     /// Serve REST alone, in front of a gRPC server elsewhere
     ///
     /// Keeps nothing: run as many as you like. Each forwards its callers' tokens to the gRPC server.
-    Rest(serve::Rest),
+    Rest(serve::RestAlone),
     /// Serve a small made-up organisation from a temporary store, and tell how to call it
     ///
     /// Groups, two projects, users of every role with a token each, and some weeks of deployments. Prints the tokens
@@ -90,6 +91,16 @@ pub enum Command {
     ///
     /// Exit code 0: it serves. 1: it does not, or nothing answers in time. Needs no token.
     Healthcheck(healthcheck::Options),
+}
+
+impl Cli {
+    /// What is logged unless the options say otherwise: servers tell what they do, and the others have better ways.
+    pub fn log_level(&self) -> Level {
+        match self.command {
+            None | Some(Command::Grpc(_) | Command::Rest(_)) => Level::INFO,
+            Some(_) => Level::WARN,
+        }
+    }
 }
 
 /// Runs the command to its end; for servers that is when they are told to stop.
@@ -205,10 +216,7 @@ mod tests {
         let serve = parse("gatehouse").unwrap().serve;
         assert_eq!(serve.grpc.grpc_listen, "127.0.0.1:50051".parse().unwrap());
         assert_eq!(serve.rest.rest_listen, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(
-            serve.store.database_url().unwrap(),
-            "sqlite://./data/gatehouse.db"
-        );
+        assert_eq!(serve.store.database_url().unwrap(), "sqlite:./data/gatehouse.db");
         assert!(!serve.rest.trust_proxy);
     }
 
@@ -280,7 +288,7 @@ mod tests {
     fn a_refused_database_url_is_not_repeated_for_it_may_hold_a_password() {
         let cli = parse("gatehouse --database-url=postgres://me:secret@db/gatehouse").unwrap();
         let error = cli.serve.store.database_url().unwrap_err();
-        assert_eq!(error.to_string(), "--database-url: it must begin with sqlite:");
+        assert_eq!(error.to_string(), "--database-url: it must be sqlite: and a path");
         assert!(!format!("{cli:?}").contains("secret"));
     }
 
@@ -294,7 +302,7 @@ mod tests {
     fn logging_is_set_after_any_command() {
         let cli = parse("gatehouse healthcheck --log-format json --log-level warn,gatehouse=debug").unwrap();
         assert_eq!(cli.log.log_format, LogFormat::Json);
-        assert_eq!(cli.log.log_level.as_str(), "warn,gatehouse=debug");
+        assert_eq!(cli.log.log_level.unwrap().as_str(), "warn,gatehouse=debug");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `gatehouse`, `gatehouse grpc`, `gatehouse rest`: the servers, from binding their addresses to their orderly end.
 
 use std::{
+    fs::DirBuilder,
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    os::unix::fs::DirBuilderExt as _,
     sync::Arc,
     time::Duration,
 };
@@ -22,7 +23,8 @@ use super::{Cause, Error, console};
 use crate::{
     app::App,
     clock::{Clock, SystemClock},
-    config::{self, GrpcUrl, ROOT_TOKEN_FILE, StoreOptions, TargetOptions, TimeOptions},
+    config::{self, GrpcUrl, StoreOptions, TargetOptions, TimeOptions},
+    first_start::ROOT_TOKEN_FILE,
     rest, server,
 };
 
@@ -50,7 +52,7 @@ Examples:
   gatehouse grpc --data-dir /var/lib/gatehouse --grpc-listen 0.0.0.0:50051
   grpcurl -plaintext -H \"private-token: $(cat /var/lib/gatehouse/root-token)\" \\
       127.0.0.1:50051 gatehouse.v1.TokenService/WhoAmI")]
-pub struct Grpc {
+pub struct GrpcAlone {
     #[command(flatten)]
     store: StoreOptions,
     #[command(flatten)]
@@ -65,7 +67,7 @@ pub struct Grpc {
 Example, behind a proxy that ends TLS:
   gatehouse rest --grpc-url http://10.0.0.5:50051 --rest-listen 0.0.0.0:8080 \\
       --external-url https://gatehouse.example.com")]
-pub struct Rest {
+pub struct RestAlone {
     #[command(flatten)]
     target: TargetOptions,
     #[command(flatten)]
@@ -91,7 +93,7 @@ pub async fn both(options: Both) -> Result<(), Error> {
 }
 
 /// Serves gRPC until told to stop.
-pub async fn grpc(options: Grpc) -> Result<(), Error> {
+pub async fn grpc(options: GrpcAlone) -> Result<(), Error> {
     let stop = stop_signal()?;
     let grpc = bind_grpc(&options.grpc).await?;
     let app = open(&options.store).await?;
@@ -104,7 +106,7 @@ pub async fn grpc(options: Grpc) -> Result<(), Error> {
 }
 
 /// Serves REST until told to stop.
-pub async fn rest(options: Rest) -> Result<(), Error> {
+pub async fn rest(options: RestAlone) -> Result<(), Error> {
     let stop = stop_signal()?;
     let rest = bind_rest(&options.rest).await?;
     info!(?options, "starting");
@@ -131,14 +133,24 @@ pub async fn open(store: &StoreOptions) -> Result<App, Error> {
 
 /// Opens the store by any clock.
 pub async fn open_by(store: &StoreOptions, clock: Arc<dyn Clock>) -> Result<App, Error> {
-    let data_dir: &Path = &store.data_dir;
-    std::fs::create_dir_all(data_dir).map_err(|source| Error::System {
-        action: format!("make the folder {}", data_dir.display()),
-        source,
-    })?;
-    server::open_app(&store.database_url()?, data_dir, clock)
+    let url = prepare(store)?;
+    server::open_app(&url, &store.data_dir, clock)
         .await
         .map_err(|error| Error::Store(error.into()))
+}
+
+/// Makes the data folder, for nobody else's eyes, and returns the database's URL.
+pub fn prepare(store: &StoreOptions) -> Result<String, Error> {
+    let folder = store.data_dir.as_path();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| Error::System {
+            action: format!("make the folder {}", folder.display()),
+            source,
+        })?;
+    Ok(store.database_url()?)
 }
 
 /// An address that is ours, before anything is served there.

@@ -397,3 +397,133 @@ pub fn open_to(user: &User) -> &'static [Visibility] {
 fn open(user: &User, visibility: Visibility) -> bool {
     open_to(user).contains(&visibility)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        directory::fixture,
+        id::{GroupId, GroupKey},
+    };
+
+    fn administrator() -> User {
+        User {
+            admin: true,
+            ..fixture::user(9)
+        }
+    }
+
+    fn standing(level: Option<AccessLevel>) -> Standing {
+        Standing {
+            group: level,
+            ..Standing::default()
+        }
+    }
+
+    fn group_view(level: Option<AccessLevel>, visibility: Visibility) -> GroupView {
+        GroupView {
+            group: Group {
+                visibility,
+                ..fixture::group(1, "acme")
+            },
+            standing: standing(level),
+        }
+    }
+
+    fn project_view(level: Option<AccessLevel>, visibility: Visibility) -> ProjectView {
+        ProjectView {
+            project: Project {
+                visibility,
+                ..fixture::project(1, "acme/web")
+            },
+            standing: standing(level),
+        }
+    }
+
+    fn reason<T>(result: Result<T, Error>) -> Option<Reason> {
+        result.err().map(|error| error.reason())
+    }
+
+    #[test]
+    fn what_may_not_be_seen_is_not_there() {
+        use Visibility::{Internal, Private, Public};
+        let external = User {
+            external: true,
+            ..fixture::user(2)
+        };
+        for (visibility, insider, outsider) in [
+            (Private, false, false),
+            (Internal, true, false),
+            (Public, true, true),
+        ] {
+            for (user, seen) in [
+                (fixture::user(1), insider),
+                (external.clone(), outsider),
+                (administrator(), true),
+            ] {
+                let (a_project, a_group) = (project_view(None, visibility), group_view(None, visibility));
+                let project_seen = project(&user, Some(&a_project), ProjectAction::Read);
+                let group_seen = group(&user, Some(&a_group), GroupAction::Read);
+                let (no_project, no_group) = (Reason::ProjectNotFound, Reason::GroupNotFound);
+                assert_eq!(
+                    reason(project_seen),
+                    (!seen).then_some(no_project),
+                    "{visibility:?}"
+                );
+                assert_eq!(reason(group_seen), (!seen).then_some(no_group), "{visibility:?}");
+            }
+        }
+        let minimal = Some(AccessLevel::Minimal);
+        let user = fixture::user(1);
+        assert!(group(&user, Some(&group_view(minimal, Private)), GroupAction::Read).is_ok());
+        let hidden = project_view(minimal, Private);
+        let hidden = project(&user, Some(&hidden), ProjectAction::Read);
+        assert_eq!(reason(hidden), Some(Reason::ProjectNotFound));
+    }
+
+    #[test]
+    fn members_are_managed_by_maintainers_in_projects_and_owners_in_groups() {
+        for level in AccessLevel::ALL {
+            let project = ContainerView::Project(Some(project_view(Some(level), Visibility::Public)));
+            let group = ContainerView::Group(Some(group_view(Some(level), Visibility::Public)));
+            for (view, lowest) in [(project, AccessLevel::Maintainer), (group, AccessLevel::Owner)] {
+                let user = fixture::user(1);
+                assert!(container(&user, &view, MemberAction::Read).is_ok());
+                let managed = container(&user, &view, MemberAction::Manage);
+                assert_eq!(
+                    reason(managed),
+                    (level < lowest).then_some(Reason::PermissionDenied),
+                    "{level:?} of {view:?}"
+                );
+                assert!(container(&administrator(), &view, MemberAction::Manage).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn groups_are_made_by_owners_of_the_one_above_and_at_the_top_by_administrators() {
+        let top = Place::of("acme");
+        let below = Place {
+            parent: Some(GroupKey::Id(GroupId(1))),
+            path: "shop".to_owned(),
+        };
+        let user = fixture::user(1);
+        for (user, place, parent, refused) in [
+            (&user, &top, None, Some(Reason::PermissionDenied)),
+            (&administrator(), &top, None, None),
+            (&user, &below, None, Some(Reason::GroupNotFound)),
+            (&administrator(), &below, None, Some(Reason::GroupNotFound)),
+            (
+                &user,
+                &below,
+                Some(AccessLevel::Maintainer),
+                Some(Reason::PermissionDenied),
+            ),
+            (&user, &below, Some(AccessLevel::Owner), None),
+        ] {
+            let parent = parent.map(|level| group_view(Some(level), Visibility::Private));
+            let got = new_group(user, place, parent.as_ref());
+            assert_eq!(reason(got), refused, "{place:?} below {parent:?}");
+        }
+    }
+}

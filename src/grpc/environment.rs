@@ -25,28 +25,24 @@ fn environment(answer: &ProjectAnswer) -> Option<pb::Environment> {
     answer.environment.as_ref().map(convert::environment)
 }
 
-fn project(answer: &ProjectAnswer) -> Option<pb::Project> {
-    Some(convert::project(&answer.project))
-}
-
 fn created(answer: &ProjectAnswer) -> pb::CreateEnvironmentResponse {
     pb::CreateEnvironmentResponse {
         environment: environment(answer),
-        project: project(answer),
+        project: Some(convert::project(&answer.project)),
     }
 }
 
 fn updated(answer: &ProjectAnswer) -> pb::UpdateEnvironmentResponse {
     pb::UpdateEnvironmentResponse {
         environment: environment(answer),
-        project: project(answer),
+        project: Some(convert::project(&answer.project)),
     }
 }
 
 fn stopped(answer: &ProjectAnswer) -> pb::StopEnvironmentResponse {
     pb::StopEnvironmentResponse {
         environment: environment(answer),
-        project: project(answer),
+        project: Some(convert::project(&answer.project)),
     }
 }
 

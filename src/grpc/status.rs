@@ -84,6 +84,10 @@ fn status(error: &Error) -> Status {
 }
 
 /// Answers an error, and tells the log what the caller is not told. Here a call ends, so here it is logged, once.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an error ends here; and so it can be given to map_err"
+)]
 pub fn refuse(error: Error) -> Status {
     match error.reason().kind() {
         Kind::Internal | Kind::Unavailable => {

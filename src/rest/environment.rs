@@ -19,6 +19,10 @@ use crate::pb::v1::{
     environment_service_client::EnvironmentServiceClient as Client,
 };
 
+/// The largest page of environments that is read: a hundred of them, each with the longest description there can be, go
+/// well beyond what a client takes by default.
+const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 const MIN_SEARCH_CHARACTERS: usize = 3;
 const REVIEW_APPS_LIMIT: std::ops::RangeInclusive<i64> = 1..=1000;
 const REVIEW_APPS_DEFAULT_LIMIT: i64 = 100;
@@ -56,6 +60,7 @@ pub(super) async fn list(call: Call) -> Answer {
         want_total: paging.want_total(),
     };
     let found = Client::new(call.channel())
+        .max_decoding_message_size(PAGE_BYTES_MAX)
         .list_environments(call.request(request))
         .await?
         .into_inner();

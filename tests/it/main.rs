@@ -1,5 +1,16 @@
 //! The black-box tests: a real store, a real server, real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail by panicking"
+)]
+
 mod authz;
+mod commands;
+mod crash;
+mod directory;
+mod members;
 mod scale;
 mod support;
+mod tokens;

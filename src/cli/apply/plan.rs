@@ -238,7 +238,9 @@ async fn settle(server: &Server, wanted: &mut Wanted) -> Result<(), Error> {
         }
         let refused = || Error::Refused {
             action: place.clone(),
-            refusal: Refusal::said(format!("{name:?} is neither in the file nor on the server")),
+            refusal: Refusal::said(format!(
+                "{name:?} is neither in the file nor on the server, as far as this token may see"
+            )),
         };
         let settled = match kind {
             Kind::User => has_user(server, name)

@@ -25,9 +25,9 @@ use super::{
 use crate::{
     clock::{Clock as _, SystemClock},
     config::{
-        ClientOptions, GrpcOptions, GrpcUrl, ROOT_TOKEN_FILE, RestOptions, Secret, StoreOptions,
-        TargetOptions, TimeOptions,
+        ClientOptions, GrpcOptions, GrpcUrl, RestOptions, Secret, StoreOptions, TargetOptions, TimeOptions,
     },
+    first_start::ROOT_TOKEN_FILE,
     pb::v1::{
         CreateDeploymentRequest, CreateTokenRequest, DeploymentStatus, ProjectRef, TokenScope,
         UpdateDeploymentStatusRequest,

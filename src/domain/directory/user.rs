@@ -311,8 +311,8 @@ mod tests {
     #[test]
     fn the_last_active_administrator_stays() {
         let update = |admin, state| UpdateUser {
-            admin,
             state,
+            admin,
             ..UpdateUser::default()
         };
         let demote = update(Some(false), None);

@@ -1,6 +1,6 @@
 //! Changing who there is: users, groups, projects, memberships, shares, tokens.
 
-use std::{future::Future, pin::Pin};
+use async_trait::async_trait;
 
 use super::{Db, Keep, Work, failed, group, membership, project, request, seam::sql, share, token, user};
 use crate::{
@@ -33,49 +33,45 @@ pub struct Change {
     pub decide: Decide<DirectoryState, DirectoryChange>,
 }
 
+#[async_trait]
 impl<DB: Db> Work<DB> for Change {
     type Output = Done<DirectoryAnswer>;
 
-    fn run<'a>(
-        &'a self,
-        connection: &'a mut DB::Connection,
-    ) -> Pin<Box<dyn Future<Output = Result<(Self::Output, Keep)>> + Send + 'a>> {
-        Box::pin(async move {
-            if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
-                return Ok((Done::Replayed(answer), Keep::No));
-            }
-            lock::<DB>(&mut *connection).await?;
-            let state = self.state::<DB>(&mut *connection).await?;
-            let changes = (self.decide)(&state)?;
-            let mut apply = Apply::<DB> {
-                connection: &mut *connection,
-                now: self.terms.now,
-                answer: DirectoryAnswer {
-                    user: state.user,
-                    group: state.group.map(|view| view.group),
-                    project: state.project.map(|view| view.project),
-                    membership: state.membership,
-                    share: state.share,
-                    token: state.token,
-                    created: false,
-                },
-            };
-            for change in &changes {
-                apply.change(change).await?;
-            }
-            let answer = apply.answer;
-            // Who deleted themself asks no more, and nothing can be kept for them.
-            let gone = |change: &DirectoryChange| matches!(change, DirectoryChange::UserDeleted(user) if user.id == self.terms.actor);
-            if !changes.iter().any(gone) {
-                request::remember::<DB, _>(connection, &self.terms, &answer).await?;
-            }
-            let keep = if self.terms.validate_only {
-                Keep::No
-            } else {
-                Keep::Yes
-            };
-            Ok((Done::Fresh(answer), keep))
-        })
+    async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
+        if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
+            return Ok((Done::Replayed(answer), Keep::No));
+        }
+        lock::<DB>(&mut *connection).await?;
+        let state = self.state::<DB>(&mut *connection).await?;
+        let changes = (self.decide)(&state)?;
+        let mut apply = Apply::<DB> {
+            connection: &mut *connection,
+            now: self.terms.now,
+            answer: DirectoryAnswer {
+                user: state.user,
+                group: state.group.map(|view| view.group),
+                project: state.project.map(|view| view.project),
+                membership: state.membership,
+                share: state.share,
+                token: state.token,
+                created: false,
+            },
+        };
+        for change in &changes {
+            apply.change(change).await?;
+        }
+        let answer = apply.answer;
+        // Who deleted themself asks no more, and nothing can be kept for them.
+        let gone = |change: &DirectoryChange| matches!(change, DirectoryChange::UserDeleted(user) if user.id == self.terms.actor);
+        if !changes.iter().any(gone) {
+            request::remember::<DB, _>(connection, &self.terms, &answer).await?;
+        }
+        let keep = if self.terms.validate_only {
+            Keep::No
+        } else {
+            Keep::Yes
+        };
+        Ok((Done::Fresh(answer), keep))
     }
 }
 
@@ -266,22 +262,18 @@ pub struct Bootstrap {
     pub now: Time,
 }
 
+#[async_trait]
 impl<DB: Db> Work<DB> for Bootstrap {
     type Output = Option<User>;
 
-    fn run<'a>(
-        &'a self,
-        connection: &'a mut DB::Connection,
-    ) -> Pin<Box<dyn Future<Output = Result<(Self::Output, Keep)>> + Send + 'a>> {
-        Box::pin(async move {
-            lock::<DB>(&mut *connection).await?;
-            if user::any::<DB>(&mut *connection).await? {
-                return Ok((None, Keep::No));
-            }
-            let root = user::insert::<DB>(&mut *connection, &NewUser::root(), self.now).await?;
-            let new = NewToken::initial(root.id, self.hash.clone());
-            token::insert::<DB>(connection, &new, self.now).await?;
-            Ok((Some(root), Keep::Yes))
-        })
+    async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
+        lock::<DB>(&mut *connection).await?;
+        if user::any::<DB>(&mut *connection).await? {
+            return Ok((None, Keep::No));
+        }
+        let root = user::insert::<DB>(&mut *connection, &NewUser::root(), self.now).await?;
+        let new = NewToken::initial(root.id, self.hash.clone());
+        token::insert::<DB>(connection, &new, self.now).await?;
+        Ok((Some(root), Keep::Yes))
     }
 }

@@ -20,8 +20,6 @@ mod share;
 mod token;
 mod user;
 
-use std::{future::Future, pin::Pin};
-
 use async_trait::async_trait;
 use sqlx::{Pool, Transaction, pool::PoolConnection};
 use tokio_util::task::TaskTracker;
@@ -62,14 +60,12 @@ pub struct SqlStore<DB: Db> {
 }
 
 /// Work inside a write transaction; may be done again on another one.
+#[async_trait]
 trait Work<DB: Db>: Send + Sync + 'static {
     /// What comes of it, and whether to keep it.
     type Output: Send + 'static;
 
-    fn run<'a>(
-        &'a self,
-        connection: &'a mut DB::Connection,
-    ) -> Pin<Box<dyn Future<Output = Result<(Self::Output, Keep)>> + Send + 'a>>;
+    async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)>;
 }
 
 /// Whether a transaction's changes are kept.

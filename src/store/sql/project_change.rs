@@ -1,6 +1,6 @@
 //! Changing what is recorded for a project: its deployments and environments.
 
-use std::{future::Future, pin::Pin};
+use async_trait::async_trait;
 
 use super::{
     Db, Keep, Work, deployment, environment,
@@ -51,53 +51,49 @@ pub struct Change {
     pub decide: Decide<ProjectState, ProjectChange>,
 }
 
+#[async_trait]
 impl<DB: Db> Work<DB> for Change {
     type Output = Done<ProjectAnswer>;
 
-    fn run<'a>(
-        &'a self,
-        connection: &'a mut DB::Connection,
-    ) -> Pin<Box<dyn Future<Output = Result<(Self::Output, Keep)>> + Send + 'a>> {
-        Box::pin(async move {
-            if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
-                return Ok((Done::Replayed(answer), Keep::No));
-            }
-            let locked = lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
-            let state = self.state::<DB>(&mut *connection, locked.as_ref()).await?;
-            let changes = (self.decide)(&state)?;
-            let (Some(locked), Some(view)) = (locked, &state.view) else {
-                // A decision about nothing: the rules never accept one, and if they did there is nothing to change.
-                return Err(access::project_not_found().into());
-            };
-            let answer = ProjectAnswer {
-                project: view.project.clone(),
-                deployment: state.deployment,
-                environment: state.environment,
-                environments: Vec::new(),
-            };
-            let mut apply = Apply::<DB> {
-                connection,
-                iid: locked.last_iid,
-                log: Log {
-                    project: ProjectId(locked.id),
-                    actor: self.terms.actor,
-                    now: state.now,
-                    last: locked.last_event,
-                },
-                answer,
-            };
-            for change in &changes {
-                apply.change(change).await?;
-            }
-            let answer = apply.finish(&locked).await?;
-            request::remember::<DB, _>(connection, &self.terms, &answer).await?;
-            let keep = if self.terms.validate_only {
-                Keep::No
-            } else {
-                Keep::Yes
-            };
-            Ok((Done::Fresh(answer), keep))
-        })
+    async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
+        if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
+            return Ok((Done::Replayed(answer), Keep::No));
+        }
+        let locked = lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
+        let state = self.state::<DB>(&mut *connection, locked.as_ref()).await?;
+        let changes = (self.decide)(&state)?;
+        let (Some(locked), Some(view)) = (locked, &state.view) else {
+            // A decision about nothing: the rules never accept one, and if they did there is nothing to change.
+            return Err(access::project_not_found().into());
+        };
+        let answer = ProjectAnswer {
+            project: view.project.clone(),
+            deployment: state.deployment,
+            environment: state.environment,
+            environments: Vec::new(),
+        };
+        let mut apply = Apply::<DB> {
+            connection,
+            iid: locked.last_iid,
+            log: Log {
+                project: ProjectId(locked.id),
+                actor: self.terms.actor,
+                now: state.now,
+                last: locked.last_event,
+            },
+            answer,
+        };
+        for change in &changes {
+            apply.change(change).await?;
+        }
+        let answer = apply.finish(&locked).await?;
+        request::remember::<DB, _>(connection, &self.terms, &answer).await?;
+        let keep = if self.terms.validate_only {
+            Keep::No
+        } else {
+            Keep::Yes
+        };
+        Ok((Done::Fresh(answer), keep))
     }
 }
 

@@ -165,18 +165,21 @@ impl TryFrom<GroupRow> for Group {
 /// What a user is to a project or group; the columns are null where they are nothing.
 #[derive(Debug, FromRow)]
 pub struct StandingRow {
-    pub project_level: Option<i64>,
-    pub group_level: Option<i64>,
-    pub shared_level: Option<i64>,
+    #[sqlx(rename = "project_level")]
+    pub project: Option<i64>,
+    #[sqlx(rename = "group_level")]
+    pub group: Option<i64>,
+    #[sqlx(rename = "shared_level")]
+    pub shared: Option<i64>,
 }
 
 impl StandingRow {
     fn standing(&self, id: i64) -> Result<Standing, StoreError> {
         let read = |number: Option<i64>| number.map(|number| level("memberships", id, number)).transpose();
         Ok(Standing {
-            project: read(self.project_level)?,
-            group: read(self.group_level)?,
-            shared: read(self.shared_level)?,
+            project: read(self.project)?,
+            group: read(self.group)?,
+            shared: read(self.shared)?,
         })
     }
 }

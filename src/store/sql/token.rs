@@ -1,6 +1,6 @@
 //! Tokens, by the hashes of their secrets.
 
-use std::{future::Future, pin::Pin};
+use async_trait::async_trait;
 
 use super::{
     Db, Keep, Work, failed, find,
@@ -104,21 +104,17 @@ pub struct Touch {
     pub at: Time,
 }
 
+#[async_trait]
 impl<DB: Db> Work<DB> for Touch {
     type Output = ();
 
-    fn run<'a>(
-        &'a self,
-        connection: &'a mut DB::Connection,
-    ) -> Pin<Box<dyn Future<Output = Result<((), Keep)>> + Send + 'a>> {
-        Box::pin(async move {
-            sql::<DB>("UPDATE tokens SET last_used_at = $2 WHERE id = $1")
-                .bind(self.id.0)
-                .bind(millis(self.at))
-                .run(connection)
-                .await
-                .map_err(failed::<DB>)?;
-            Ok(((), Keep::Yes))
-        })
+    async fn run(&self, connection: &mut DB::Connection) -> Result<((), Keep)> {
+        sql::<DB>("UPDATE tokens SET last_used_at = $2 WHERE id = $1")
+            .bind(self.id.0)
+            .bind(millis(self.at))
+            .run(connection)
+            .await
+            .map_err(failed::<DB>)?;
+        Ok(((), Keep::Yes))
     }
 }

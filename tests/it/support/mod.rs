@@ -8,8 +8,9 @@ use gatehouse::{
     first_start::ROOT_TOKEN_FILE,
     pb::v1::{
         self as pb, AccessLevel, container_ref, deployment_service_client::DeploymentServiceClient,
-        directory_service_client::DirectoryServiceClient, environment_service_client::EnvironmentServiceClient,
-        group_ref, metadata_service_client::MetadataServiceClient, project_ref,
+        directory_service_client::DirectoryServiceClient,
+        environment_service_client::EnvironmentServiceClient, group_ref,
+        metadata_service_client::MetadataServiceClient, project_ref,
         token_service_client::TokenServiceClient, user_ref,
     },
     server,
@@ -39,7 +40,9 @@ impl Interceptor for As {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         for (key, value) in [("private-token", &self.token), ("sudo", &self.sudo)] {
             if let Some(value) = value {
-                request.metadata_mut().insert(key, MetadataValue::try_from(value.as_str()).unwrap());
+                request
+                    .metadata_mut()
+                    .insert(key, MetadataValue::try_from(value.as_str()).unwrap());
             }
         }
         Ok(request)
@@ -69,16 +72,33 @@ impl TestServer {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
         let app = server::open_app(&url, folder.path(), clock).await.unwrap();
-        let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE)).unwrap().trim().to_owned();
+        let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE))
+            .unwrap()
+            .trim()
+            .to_owned();
         // Bound before it is served: whoever connects now is served as soon as the server runs.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let serving =
-            server::serve(listener, app.clone(), server::Options::default(), shutdown.clone());
+        let serving = server::serve(
+            listener,
+            app.clone(),
+            server::Options::default(),
+            shutdown.clone(),
+        );
         let task = tokio::spawn(async move { serving.await.unwrap() });
-        let channel = Endpoint::try_from(format!("http://{address}")).unwrap().connect_lazy();
-        Self { address, app, root, folder, shutdown, task, channel }
+        let channel = Endpoint::try_from(format!("http://{address}"))
+            .unwrap()
+            .connect_lazy();
+        Self {
+            address,
+            app,
+            root,
+            folder,
+            shutdown,
+            task,
+            channel,
+        }
     }
 
     /// Where the server listens, as a URL.
@@ -111,7 +131,13 @@ impl TestServer {
     /// A channel for the holder of `token`, who acts as `sudo`.
     pub fn client_as(&self, token: &str, sudo: Option<&str>) -> Client {
         let token = (!token.is_empty()).then(|| token.to_owned());
-        InterceptedService::new(self.channel.clone(), As { token, sudo: sudo.map(str::to_owned) })
+        InterceptedService::new(
+            self.channel.clone(),
+            As {
+                token,
+                sudo: sudo.map(str::to_owned),
+            },
+        )
     }
 
     pub fn deployments(&self, token: &str) -> DeploymentServiceClient<Client> {
@@ -173,8 +199,18 @@ impl TestServer {
             Some((parent, path)) => (Some(group_at(parent)), path),
             None => (None, full_path),
         };
-        let request = pb::CreateGroupRequest { parent, path: path.into(), ..Default::default() };
-        self.directory(&self.root).create_group(request).await.unwrap().into_inner().group.unwrap()
+        let request = pb::CreateGroupRequest {
+            parent,
+            path: path.into(),
+            ..Default::default()
+        };
+        self.directory(&self.root)
+            .create_group(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .group
+            .unwrap()
     }
 
     /// Makes a project; the group has to be there.
@@ -186,7 +222,13 @@ impl TestServer {
             visibility: visibility.into(),
             ..Default::default()
         };
-        self.directory(&self.root).create_project(request).await.unwrap().into_inner().project.unwrap()
+        self.directory(&self.root)
+            .create_project(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .project
+            .unwrap()
     }
 
     /// Makes a user a member.
@@ -197,7 +239,10 @@ impl TestServer {
             access_level: level.into(),
             ..Default::default()
         };
-        self.directory(&self.root).create_membership(request).await.unwrap();
+        self.directory(&self.root)
+            .create_membership(request)
+            .await
+            .unwrap();
     }
 }
 
@@ -231,7 +276,13 @@ impl World {
             secrets.push(secret);
         }
         let [reporter, developer, maintainer] = secrets.try_into().unwrap();
-        Self { server, project, reporter, developer, maintainer }
+        Self {
+            server,
+            project,
+            reporter,
+            developer,
+            maintainer,
+        }
     }
 
     /// A deployment as a Developer would record it.
@@ -250,7 +301,12 @@ impl World {
     /// Records a deployment as the Developer.
     pub async fn record(&self, environment: &str, status: pb::DeploymentStatus) -> pb::Deployment {
         let request = self.deployment(environment, status);
-        let answer = self.server.deployments(&self.developer).create_deployment(request).await.unwrap();
+        let answer = self
+            .server
+            .deployments(&self.developer)
+            .create_deployment(request)
+            .await
+            .unwrap();
         answer.into_inner().deployment.unwrap()
     }
 }
@@ -259,27 +315,39 @@ impl World {
 pub const SHA: &str = "a91957a858320c0e17f3a0eca7cfacbff50ea29a";
 
 pub fn project_id(id: i64) -> pb::ProjectRef {
-    pb::ProjectRef { by: Some(project_ref::By::Id(id)) }
+    pb::ProjectRef {
+        by: Some(project_ref::By::Id(id)),
+    }
 }
 
 pub fn project_at(path: &str) -> pb::ProjectRef {
-    pb::ProjectRef { by: Some(project_ref::By::Path(path.into())) }
+    pb::ProjectRef {
+        by: Some(project_ref::By::Path(path.into())),
+    }
 }
 
 pub fn group_at(path: &str) -> pb::GroupRef {
-    pb::GroupRef { by: Some(group_ref::By::Path(path.into())) }
+    pb::GroupRef {
+        by: Some(group_ref::By::Path(path.into())),
+    }
 }
 
 pub fn user_named(username: &str) -> pb::UserRef {
-    pb::UserRef { by: Some(user_ref::By::Username(username.into())) }
+    pb::UserRef {
+        by: Some(user_ref::By::Username(username.into())),
+    }
 }
 
 pub fn in_project(path: &str) -> pb::ContainerRef {
-    pb::ContainerRef { of: Some(container_ref::Of::Project(project_at(path))) }
+    pb::ContainerRef {
+        of: Some(container_ref::Of::Project(project_at(path))),
+    }
 }
 
 pub fn in_group(path: &str) -> pb::ContainerRef {
-    pb::ContainerRef { of: Some(container_ref::Of::Group(group_at(path))) }
+    pb::ContainerRef {
+        of: Some(container_ref::Of::Group(group_at(path))),
+    }
 }
 
 /// The machine-readable reason of a refusal.
@@ -296,8 +364,14 @@ pub fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
 #[track_caller]
 pub fn violations<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<(String, String)> {
     let status = answer.expect_err("it should have been refused");
-    let details = status.get_details_bad_request().unwrap_or_else(|| panic!("no fields: {status:?}"));
-    details.field_violations.into_iter().map(|v| (v.field, v.description)).collect()
+    let details = status
+        .get_details_bad_request()
+        .unwrap_or_else(|| panic!("no fields: {status:?}"));
+    details
+        .field_violations
+        .into_iter()
+        .map(|v| (v.field, v.description))
+        .collect()
 }
 
 /// Waits until a condition holds, asking again and again; fails after ten seconds.

@@ -1,0 +1,353 @@
+//! The commands of the binary, run as people run them.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// The command with no settings but free ports and those of the test, in a folder of its own.
+fn gatehouse(folder: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatehouse"));
+    command
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .env_clear()
+        .env("TMPDIR", folder)
+        .env("GATEHOUSE_GRPC_LISTEN", "127.0.0.1:0")
+        .env("GATEHOUSE_REST_LISTEN", "127.0.0.1:0");
+    command
+}
+
+/// Runs a command to its end.
+fn run(folder: &Path, arguments: &str) -> Output {
+    gatehouse(folder, arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// A server that is running; killed when the test is over.
+struct Serving {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    said: String,
+}
+
+impl Serving {
+    /// Starts a command and waits until it has said `ready`.
+    fn start(folder: &Path, arguments: &str, ready: &str) -> Self {
+        let mut child = gatehouse(folder, arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let said = String::new();
+        let mut serving = Self { child, output, said };
+        while !serving.said.contains(ready) {
+            let read = serving.output.read_line(&mut serving.said).unwrap();
+            assert_ne!(read, 0, "it ended without saying {ready:?}:\n{}", serving.said);
+        }
+        serving
+    }
+
+    /// The rest of the first line that begins like this.
+    fn line(&self, beginning: &str) -> &str {
+        let line = self.said.lines().find_map(|line| line.strip_prefix(beginning));
+        line.unwrap_or_else(|| panic!("no line begins with {beginning:?}:\n{}", self.said))
+    }
+
+    fn grpc_url(&self) -> String {
+        format!("http://{}", self.line("gRPC listens on "))
+    }
+
+    /// Tells it to stop; its exit code.
+    fn stop(&mut self) -> Option<i32> {
+        let kill = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Does what a printed line of curl does; the status and the body.
+fn curl(line: &str) -> (u16, String) {
+    let quoted: Vec<_> = line.split('"').skip(1).step_by(2).collect();
+    let (host, path) = quoted
+        .last()
+        .unwrap()
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let header = quoted
+        .iter()
+        .find(|text| text.starts_with("PRIVATE-TOKEN: "))
+        .unwrap();
+    let data = quoted
+        .iter()
+        .find(|text| text.contains("status="))
+        .copied()
+        .unwrap_or_default();
+    let method = ["PUT", "DELETE"].into_iter().find(|method| line.contains(method));
+    let method = method.unwrap_or(if data.is_empty() { "GET" } else { "POST" });
+    let length = data.len();
+
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "{method} /{path} HTTP/1.1\r\nHost: {host}\r\n{header}\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{data}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+#[test]
+fn the_demo_answers_the_calls_it_prints_and_leaves_nothing_behind() {
+    let folder = TempDir::new().unwrap();
+    let mut demo = Serving::start(folder.path(), "demo", "when this command ends");
+    let calls: Vec<_> = demo
+        .said
+        .lines()
+        .filter(|line| line.starts_with("curl "))
+        .collect();
+    let answers: Vec<_> = calls.iter().map(|line| curl(line)).collect();
+    let statuses: Vec<_> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [200, 200, 201, 200, 202], "{answers:#?}");
+    assert!(
+        answers[0].1.starts_with("[{\"id\":1,\"iid\":1,"),
+        "{}",
+        answers[0].1
+    );
+    assert!(
+        answers[3].1.starts_with("{\"id\":42,\"iid\":42,"),
+        "{}",
+        answers[3].1
+    );
+    assert_eq!(answers[4].1, "{\"message\":\"202 Accepted\"}");
+
+    assert_eq!(demo.stop(), Some(0));
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "the store is still there"
+    );
+}
+
+#[test]
+fn applying_a_file_changes_what_the_dry_run_said_and_a_second_time_nothing() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let server = Serving::start(folder, "", "REST listens");
+    assert_eq!(
+        server.line("the token of the administrator root is in "),
+        "./data/root-token"
+    );
+    let url = server.grpc_url();
+    let apply = |file: &str, text: &str, more: &str| {
+        fs::write(folder.join(file), text).unwrap();
+        run(folder, &format!("apply {file} --grpc-url {url} {more}"))
+    };
+    let example = run(folder, "apply --example");
+    let example = out(&example);
+
+    let dry = apply("example.toml", example, "--dry-run");
+    assert_eq!(
+        out(&dry).lines().last(),
+        Some("would create 24 and change 0; unchanged: 0"),
+        "{}",
+        err(&dry)
+    );
+    let real = apply("example.toml", example, "");
+    assert_eq!(
+        out(&real).lines().last(),
+        Some("created 24, changed 0; unchanged: 0"),
+        "{}",
+        err(&real)
+    );
+    let steps = |output: &Output| -> Vec<String> {
+        out(output)
+            .lines()
+            .filter(|line| line.starts_with(['+', '~']))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(steps(&dry), steps(&real));
+    let again = apply("example.toml", example, "");
+    assert_eq!(out(&again), "= unchanged: 24\n", "{}", err(&again));
+
+    let change = "[[users]]\nusername = \"zoe\"\nstate = \"blocked\"\n\
+                  [[projects]]\npath = \"acme/shop/old\"\narchived = true\n\
+                  [[members]]\nin = \"acme/shop/web\"\nuser = \"rosa\"\naccess = \"developer\"\n\
+                  [[members]]\nin = \"acme/shop\"\nuser = \"dana\"\naccess = \"maintainer\"\n";
+    let changed = apply("change.toml", change, "");
+    assert_eq!(
+        out(&changed).lines().collect::<Vec<_>>(),
+        [
+            "+ create user zoe",
+            "+ create project acme/shop/old",
+            "+ create member rosa of acme/shop/web",
+            "~ change member dana of acme/shop: access: developer -> maintainer",
+            "created 3, changed 1; unchanged: 0",
+        ],
+        "{}",
+        err(&changed)
+    );
+    assert_eq!(
+        out(&apply("change.toml", change, "")),
+        "= unchanged: 4\n",
+        "blocked and archived, too"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_applied_names_the_entry_and_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let server = Serving::start(folder, "", "REST listens");
+    let url = server.grpc_url();
+    for (text, named) in [
+        (
+            "[[users]]\nusername = \"zoe\"\n[[members]]\nin = \"a\"\nuser = \"zoe\"\naccess = \"guest\"",
+            "members[0].in",
+        ),
+        (
+            "[[users]]\nusername = \"zoe\"\n[[users]]\nusername = \"yan\"\nstate = \"gone\"",
+            "users[1].state",
+        ),
+        ("[[users]]\nusername = \"zoe\"\nsate = \"active\"", "line 3"),
+    ] {
+        fs::write(folder.join("file.toml"), text).unwrap();
+        let output = run(folder, &format!("apply file.toml --grpc-url {url}"));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err(&output).contains(named), "{}", err(&output));
+    }
+    fs::write(folder.join("file.toml"), "[[users]]\nusername = \"zoe\"").unwrap();
+    let output = run(folder, &format!("apply file.toml --dry-run --grpc-url {url}"));
+    assert!(
+        out(&output).starts_with("+ create user zoe\n"),
+        "{}",
+        out(&output)
+    );
+}
+
+#[test]
+fn a_token_is_made_used_and_revoked() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let server = Serving::start(folder, "grpc", "gRPC listens");
+    let url = server.grpc_url();
+    let made = run(
+        folder,
+        &format!("token create --name ci --scope api --expires-in-days 3 --grpc-url {url}"),
+    );
+    let secret = out(&made).trim_end();
+    assert!(made.status.success() && secret.len() > 20, "{}", err(&made));
+    let id = err(&made).split(' ').nth(1).unwrap();
+
+    let with_it = || {
+        let mut command = gatehouse(folder, &format!("token list --grpc-url {url}"));
+        command.env("GATEHOUSE_TOKEN", secret).output().unwrap()
+    };
+    let listed = with_it();
+    assert!(
+        out(&listed)
+            .lines()
+            .any(|line| line.starts_with(&format!("{id}   ci  "))),
+        "{}",
+        out(&listed)
+    );
+    assert!(!out(&listed).contains(secret));
+    let revoked = run(folder, &format!("token revoke {id} --grpc-url {url}"));
+    assert_eq!(out(&revoked), format!("token {id} is revoked\n"));
+    let refused = with_it();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("TOKEN_REVOKED"), "{}", err(&refused));
+}
+
+#[test]
+fn the_healthcheck_tells_whether_a_server_answers() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let mut server = Serving::start(folder, "", "REST listens");
+    let healthcheck = format!("healthcheck --grpc-url {}", server.grpc_url());
+    assert!(run(folder, &healthcheck).status.success());
+    assert_eq!(server.stop(), Some(0));
+    let output = run(folder, &healthcheck);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        err(&output).starts_with("error: cannot reach http://127.0.0.1:"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn a_server_that_cannot_start_says_which_setting_is_in_the_way() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let server = Serving::start(folder, "", "REST listens");
+    let taken = server.line("gRPC listens on ");
+    for (variable, value, code, named) in [
+        (
+            "GATEHOUSE_GRPC_LISTEN",
+            taken,
+            1,
+            "--grpc-listen: cannot listen on",
+        ),
+        ("GATEHOUSE_GRPC_LISTEN", "localhost", 2, "--grpc-listen"),
+        (
+            "GATEHOUSE_DATABASE_URL",
+            "postgres://me:hidden@db",
+            1,
+            "--database-url: it must be",
+        ),
+        ("GATEHOUSE_TRUST_PROXY", "perhaps", 2, "--trust-proxy"),
+    ] {
+        let output = gatehouse(folder, "").env(variable, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{variable}");
+        assert!(
+            err(&output).contains(named) && !err(&output).contains("hidden"),
+            "{}",
+            err(&output)
+        );
+    }
+}
+
+#[test]
+fn a_database_is_migrated_without_being_served() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    for _ in 0..2 {
+        let output = run(folder, "migrate --data-dir new");
+        assert_eq!(out(&output), "the database is up to date\n", "{}", err(&output));
+    }
+    assert!(folder.join("new/gatehouse.db").exists());
+    assert!(
+        !folder.join("new/root-token").exists(),
+        "that is for the first start"
+    );
+}

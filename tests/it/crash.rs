@@ -1,0 +1,265 @@
+//! Kills the server under write load, again and again: whatever was acknowledged is there afterwards.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use gatehouse::{
+    first_start::ROOT_TOKEN_FILE,
+    pb::v1::{
+        self as pb, deployment_service_client::DeploymentServiceClient,
+        directory_service_client::DirectoryServiceClient,
+    },
+};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+use tonic::{Request, Status, metadata::MetadataValue, transport::Endpoint};
+
+use crate::support::{group_at, project_id};
+
+const ROUNDS: usize = 12;
+const WRITERS: usize = 8;
+/// A round goes on until so many writes were acknowledged; then the server is killed while others are under way.
+const ACKNOWLEDGED: u64 = 60;
+
+/// A server process of its own; killed when dropped.
+struct Process {
+    child: Child,
+    url: String,
+}
+
+impl Process {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
+            .args([
+                "grpc",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--log-level",
+                "error",
+                "--data-dir",
+            ])
+            .arg(folder)
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines
+            .find_map(|line| line.unwrap().strip_prefix("gRPC listens on ").map(str::to_owned))
+            .unwrap_or_else(|| panic!("the server never said where it listens"));
+        // Whatever it says later is read and forgotten, so that it never blocks on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            url: format!("http://{address}"),
+        }
+    }
+
+    /// SIGKILL: no handler runs, nothing is flushed.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("private-token", MetadataValue::try_from(token).unwrap());
+    request
+}
+
+async fn set_up(url: &str, token: &str) -> i64 {
+    let mut directory = DirectoryServiceClient::connect(url.to_owned()).await.unwrap();
+    let group = pb::CreateGroupRequest {
+        path: "acme".into(),
+        ..Default::default()
+    };
+    directory.create_group(with_token(group, token)).await.unwrap();
+    let project = pb::CreateProjectRequest {
+        group: Some(group_at("acme")),
+        path: "web".into(),
+        ..Default::default()
+    };
+    directory
+        .create_project(with_token(project, token))
+        .await
+        .unwrap()
+        .into_inner()
+        .project
+        .unwrap()
+        .id
+}
+
+fn request(project: i64, number: u64) -> pb::CreateDeploymentRequest {
+    pb::CreateDeploymentRequest {
+        project: Some(project_id(project)),
+        // Some environments are new in every round, so that two tables are written in one transaction.
+        environment: format!("env-{}", number % 97),
+        sha: format!("{number:040x}"),
+        r#ref: "main".into(),
+        tag: false,
+        status: pb::DeploymentStatus::Success.into(),
+        request_id: format!("write-{number}"),
+        ..Default::default()
+    }
+}
+
+/// Writes until the server is gone. What was acknowledged is noted; what was not is repeated in the next round under
+/// the same request id.
+async fn write(url: String, token: String, project: i64, numbers: Arc<AtomicU64>, log: Arc<Log>) {
+    let Ok(channel) = Endpoint::try_from(url).unwrap().connect().await else {
+        return;
+    };
+    let mut client = DeploymentServiceClient::new(channel);
+    loop {
+        let retried = log.unanswered.lock().unwrap().pop_first();
+        let number = retried.unwrap_or_else(|| numbers.fetch_add(1, Ordering::Relaxed));
+        match client
+            .create_deployment(with_token(request(project, number), &token))
+            .await
+        {
+            Ok(answer) => {
+                let deployment = answer.into_inner().deployment.unwrap();
+                log.acknowledged.lock().unwrap().insert(number, deployment);
+                log.count.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(status) => {
+                log.unanswered.lock().unwrap().insert(number);
+                log.gone(&status);
+                return;
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Log {
+    acknowledged: Mutex<BTreeMap<u64, pb::Deployment>>,
+    unanswered: Mutex<BTreeSet<u64>>,
+    count: AtomicU64,
+    killed: AtomicBool,
+}
+
+impl Log {
+    /// A write may fail because the server was killed, and for no other reason.
+    fn gone(&self, status: &Status) {
+        assert!(
+            self.killed.load(Ordering::SeqCst),
+            "refused before the kill: {status:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_write_survives_a_kill_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Arc::new(Log::default());
+    let numbers = Arc::new(AtomicU64::new(1));
+    let mut project = 0;
+    for round in 0..ROUNDS {
+        let process = Process::start(folder.path());
+        let token = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE))
+            .unwrap()
+            .trim()
+            .to_owned();
+        if round == 0 {
+            project = set_up(&process.url, &token).await;
+        }
+        log.killed.store(false, Ordering::SeqCst);
+        let goal = log.count.load(Ordering::Relaxed) + ACKNOWLEDGED;
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                let (numbers, log) = (Arc::clone(&numbers), Arc::clone(&log));
+                tokio::spawn(write(process.url.clone(), token.clone(), project, numbers, log))
+            })
+            .collect();
+        crate::support::eventually("enough writes were acknowledged", || async {
+            log.count.load(Ordering::Relaxed) >= goal
+        })
+        .await;
+        log.killed.store(true, Ordering::SeqCst);
+        process.kill();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    }
+    let process = Process::start(folder.path());
+    let unanswered = log.unanswered.lock().unwrap().clone();
+    process.kill();
+    let acknowledged = log.acknowledged.lock().unwrap().clone();
+    inspect(folder.path(), &acknowledged, &unanswered).await;
+}
+
+/// Compares the store with what was acknowledged: nothing lost, nothing twice, nothing half.
+async fn inspect(folder: &Path, acknowledged: &BTreeMap<u64, pb::Deployment>, unanswered: &BTreeSet<u64>) {
+    assert!(acknowledged.len() >= ROUNDS * 60);
+    let file = folder.join("gatehouse.db");
+    let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+        .await
+        .unwrap();
+    let rows = sqlx::query("SELECT id, iid, sha, environment_id FROM deployments ORDER BY iid")
+        .fetch_all(&mut store)
+        .await
+        .unwrap();
+    let mut stored = BTreeMap::new();
+    for (index, row) in rows.iter().enumerate() {
+        let (id, iid, sha, environment): (i64, i64, String, i64) =
+            (row.get(0), row.get(1), row.get(2), row.get(3));
+        assert_eq!(iid, i64::try_from(index).unwrap() + 1, "iids have no gaps");
+        let number = u64::from_str_radix(&sha, 16).unwrap();
+        assert!(
+            stored.insert(number, (id, iid, environment)).is_none(),
+            "write {number} is there twice"
+        );
+    }
+    for (number, deployment) in acknowledged {
+        let (id, iid, environment) = stored[number];
+        assert_eq!((deployment.id, deployment.iid), (id, iid), "write {number}");
+        assert_eq!(
+            deployment.environment.as_ref().unwrap().id,
+            environment,
+            "write {number}"
+        );
+    }
+    for number in stored.keys() {
+        assert!(
+            acknowledged.contains_key(number) || unanswered.contains(number),
+            "write {number} came out of nothing"
+        );
+    }
+    // Each deployment and each environment has its event, numbered without gaps, and the counters agree.
+    let scalar = async |store: &mut SqliteConnection, text: &'static str| -> i64 {
+        sqlx::query(text).fetch_one(store).await.unwrap().get(0)
+    };
+    let events = scalar(&mut store, "SELECT COUNT(*) FROM events").await;
+    let things = scalar(
+        &mut store,
+        "SELECT (SELECT COUNT(*) FROM deployments) + (SELECT COUNT(*) FROM environments)",
+    )
+    .await;
+    assert_eq!(events, things);
+    assert_eq!(scalar(&mut store, "SELECT MAX(seq) FROM events").await, events);
+    assert_eq!(
+        scalar(&mut store, "SELECT last_event FROM projects").await,
+        events
+    );
+    assert_eq!(
+        scalar(&mut store, "SELECT last_iid FROM projects").await,
+        i64::try_from(rows.len()).unwrap()
+    );
+    let verdict: String = sqlx::query("PRAGMA integrity_check")
+        .fetch_one(&mut store)
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(verdict, "ok");
+}
