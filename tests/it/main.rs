@@ -10,6 +10,7 @@ mod authz;
 mod commands;
 mod crash;
 mod directory;
+mod grpc;
 mod members;
 mod scale;
 mod support;
