@@ -28,6 +28,19 @@ struct Place {
     path: String,
     container: pb::ContainerRef,
     deployments: Deployments,
+    visibility: Visibility,
+    archived: bool,
+}
+
+impl Place {
+    /// Who else could see it.
+    fn other_visibility(&self) -> i32 {
+        let other = match self.visibility {
+            Visibility::Internal => Visibility::Private,
+            _ => Visibility::Internal,
+        };
+        other.into()
+    }
 }
 
 /// Ids of deployments, zero where there is no project.
@@ -207,8 +220,11 @@ fn project_operations() -> Vec<Operation> {
             project: cell.project(), name: Some("new".into()), validate_only: YES, ..Default::default()
         }),
         operation!(update_project "visibility", directory, cell => pb::UpdateProjectRequest {
-            project: cell.project(), visibility: Some(pb::Visibility::Public.into()), archived: Some(true),
-            default_branch: Some("new".into()), validate_only: YES, ..Default::default()
+            project: cell.project(), visibility: Some(cell.place.other_visibility()), validate_only: YES,
+            ..Default::default()
+        }),
+        operation!(update_project "archived", directory, cell => pb::UpdateProjectRequest {
+            project: cell.project(), archived: Some(!cell.place.archived), validate_only: YES, ..Default::default()
         }),
         operation!(update_project "upsert of this", directory, cell => pb::UpdateProjectRequest {
             project: cell.project(), name: Some("new".into()), allow_missing: true, validate_only: YES,
@@ -462,6 +478,8 @@ async fn group_place(server: &TestServer, name: &str, visibility: Visibility) ->
         path,
         container,
         deployments: Deployments::default(),
+        visibility,
+        archived: false,
     }
 }
 
@@ -507,10 +525,13 @@ async fn project_place(server: &TestServer, name: &str, visibility: Visibility) 
         path,
         container,
         deployments: Deployments { created, superseded },
+        visibility,
+        archived: false,
     }
 }
 
-async fn archive(server: &TestServer, place: &Place) {
+async fn archive(server: &TestServer, place: &mut Place) {
+    place.archived = true;
     let request = pb::UpdateProjectRequest {
         project: Some(project_at(&place.path)),
         archived: Some(true),
@@ -566,10 +587,13 @@ async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
     let (_, victim) = server.user("victim").await;
     let victim_token = role(&server, "victim", "victim", victim).await.token_id;
 
+    let visibility = Visibility::Private;
     let nowhere = Place {
         path: String::new(),
         container: in_group(""),
         deployments: Deployments::default(),
+        visibility,
+        archived: false,
     };
     let mut sections = vec![("INSTANCE".to_owned(), nowhere, instance_operations())];
     for (name, visibility) in [
@@ -580,8 +604,8 @@ async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
         let place = project_place(&server, name, visibility).await;
         sections.push((format!("PROJECT, {name}"), place, project_operations()));
     }
-    let place = project_place(&server, "archived", Visibility::Public).await;
-    archive(&server, &place).await;
+    let mut place = project_place(&server, "archived", Visibility::Public).await;
+    archive(&server, &mut place).await;
     sections.push((
         "PROJECT, public, archived".to_owned(),
         place,
