@@ -8,6 +8,7 @@
 
 mod authz;
 mod commands;
+mod conformance;
 mod crash;
 mod directory;
 mod grpc;
