@@ -91,6 +91,7 @@ macro_rules! operation {
     };
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of requests are")]
 impl Cell<'_> {
     fn project(&self) -> Option<pb::ProjectRef> {
         Some(project_at(&self.place.path))
@@ -622,8 +623,10 @@ async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
 
     let mut text = LEGEND.to_owned();
     for (title, place, operations) in &sections {
-        let columns: String = roles.iter().map(|role| format!("{:<11}", role.name)).collect();
-        let heading = format!("{title:<44}{columns}");
+        let mut heading = format!("{title:<44}");
+        for role in &roles {
+            let _ = write!(heading, "{:<11}", role.name);
+        }
         let _ = write!(text, "\n{}\n", heading.trim_end());
         for operation in operations {
             let name = format!("{} {}", camel(operation.method), operation.variant);

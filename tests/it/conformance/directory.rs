@@ -305,7 +305,7 @@ pub async fn a_token_is_found_touched_listed_and_revoked(ledger: &Ledger) {
             .unwrap()
             .items
     };
-    assert_eq!(list(ann.id).await, [touched.clone()]);
+    assert_eq!(list(ann.id).await, std::slice::from_ref(&touched));
     assert_eq!(list(ledger.root.id).await.len(), 1);
     let changes = touched.revoke(&ann, at(6)).unwrap();
     ledger.facts(DirectorySelect::Token(made.id), changes).await;

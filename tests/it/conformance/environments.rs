@@ -63,8 +63,8 @@ pub async fn the_stale_are_those_that_saw_no_change(ledger: &Ledger) {
     ledger.record("stopped", "main", S::Success, at(1)).await;
     ledger.stop("stopped", at(2)).await;
     let busy = ledger.record("busy", "main", S::Created, at(1)).await;
-    fresh(ledger.move_to(busy.id, S::Running, ledger.terms(at(10))).await);
     ledger.record("edge", "main", S::Created, at(5)).await;
+    fresh(ledger.move_to(busy.id, S::Running, ledger.terms(at(10))).await);
     let stale = async |before| {
         let decide = Box::new(|state: &ProjectState| {
             let stops = state

@@ -74,7 +74,10 @@ async fn every_service_is_serving_until_the_server_drains_and_says_so_first() {
     }
     drop(watches);
     drop(health);
+    let url = server.url();
     server.stop().await;
+    let late = Endpoint::try_from(url).unwrap().connect().await;
+    assert!(late.is_err(), "nobody listens any more");
 }
 
 macro_rules! reflected {
