@@ -1,6 +1,10 @@
 //! The gRPC server: services, layers, health, reflection, and an orderly end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -83,16 +87,17 @@ pub enum ServerError {
 }
 
 /// Opens the store that `database_url` names (`sqlite:PATH`), sets the use cases up on it, and on the first start
-/// creates the administrator (see [`first_start`]).
+/// creates the administrator. Answers the use cases and, if the administrator is new, the file with their token (see
+/// [`first_start`]).
 pub async fn open_app(
     database_url: &str,
     data_dir: &Path,
     clock: Arc<dyn Clock>,
-) -> Result<App, ServerError> {
+) -> Result<(App, Option<PathBuf>), ServerError> {
     let store = store::open(database_url).await.map_err(ServerError::Store)?;
     let app = App::new(store, clock);
-    first_start::ensure_administrator(&app, data_dir).await?;
-    Ok(app)
+    let root_token = first_start::ensure_administrator(&app, data_dir).await?;
+    Ok((app, root_token))
 }
 
 /// Serves until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is taken, calls under way

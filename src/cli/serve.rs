@@ -6,6 +6,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::DirBuilderExt as _,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +25,6 @@ use crate::{
     app::App,
     clock::{Clock, SystemClock},
     config::{self, GrpcUrl, StoreOptions, TargetOptions, TimeOptions},
-    first_start::ROOT_TOKEN_FILE,
     rest, server,
 };
 
@@ -119,10 +119,8 @@ pub async fn rest(options: RestAlone) -> Result<(), Error> {
 
 /// Opens the store by the machine's clock, and tells where a new one keeps its administrator's token.
 pub async fn open(store: &StoreOptions) -> Result<App, Error> {
-    let root_token = store.data_dir.join(ROOT_TOKEN_FILE);
-    let known = root_token.exists();
-    let app = open_by(store, Arc::new(SystemClock)).await?;
-    if !known && root_token.exists() {
+    let (app, root_token) = open_by(store, Arc::new(SystemClock)).await?;
+    if let Some(root_token) = root_token {
         console::say(format_args!(
             "the token of the administrator root is in {}",
             root_token.display()
@@ -131,8 +129,8 @@ pub async fn open(store: &StoreOptions) -> Result<App, Error> {
     Ok(app)
 }
 
-/// Opens the store by any clock.
-pub async fn open_by(store: &StoreOptions, clock: Arc<dyn Clock>) -> Result<App, Error> {
+/// Opens the store by any clock; answers also the file with the administrator's token, if it was written now.
+pub async fn open_by(store: &StoreOptions, clock: Arc<dyn Clock>) -> Result<(App, Option<PathBuf>), Error> {
     let url = prepare(store)?;
     server::open_app(&url, &store.data_dir, clock)
         .await

@@ -84,7 +84,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         Arc::new(SystemClock),
     ));
     let store = StoreOptions::within(folder.path());
-    let app = serve::open_by(&store, Arc::<DemoClock>::clone(&clock)).await?;
+    let (app, _) = serve::open_by(&store, Arc::<DemoClock>::clone(&clock)).await?;
 
     let grpc_url = GrpcUrl::from(serve::within_reach(grpc_address));
     let mut servers = Servers::new(options.time.drain_timeout);

@@ -81,7 +81,7 @@ impl TestServer {
     pub async fn start_with(clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
-        let app = server::open_app(&url, folder.path(), clock).await.unwrap();
+        let (app, _) = server::open_app(&url, folder.path(), clock).await.unwrap();
         let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE))
             .unwrap()
             .trim()

@@ -1,0 +1,264 @@
+"""Drives a running Gatehouse with python-gitlab, unchanged, as scripts written for GitLab do.
+
+python_gitlab.py REST_URL TOKENS: TOKENS is a folder with a file for each user's token. The server holds the example of
+`gatehouse apply --example`; project acme/shop/search has no deployments yet.
+"""
+
+import datetime
+import pathlib
+import sys
+import traceback
+
+import gitlab
+from gitlab import exceptions as refused
+
+REST_URL, TOKENS = sys.argv[1], pathlib.Path(sys.argv[2])
+PROJECT = "acme/shop/search"
+SHA = "a91957a858320c0e17f3a0eca7cfacbff50ea29a"
+
+
+def token(name):
+    return (TOKENS / name).read_text().strip()
+
+
+def client(name, **options):
+    return gitlab.Gitlab(REST_URL, private_token=token(name), **options)
+
+
+def raises(kind, call):
+    """The refusal that `call` must meet."""
+    try:
+        answer = call()
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} was expected, not {answer!r}")
+
+
+MIKA, ROSA, ROOT = client("mika"), client("rosa"), client("root")
+SEARCH = MIKA.projects.get(PROJECT)
+
+
+def deployment(status="failed", environment="production", ref="main", sha=SHA, tag=False):
+    return {"environment": environment, "sha": sha, "ref": ref, "tag": tag, "status": status}
+
+
+def ids(deployments):
+    return [one.id for one in deployments]
+
+
+def who_calls_is_told_with_either_kind_of_header():
+    MIKA.auth()
+    assert MIKA.user.username == "mika", MIKA.user
+    bearer = gitlab.Gitlab(REST_URL, oauth_token=token("mika"))
+    bearer.auth()
+    assert bearer.user.id == MIKA.user.id
+
+
+def the_version_is_known():
+    version, revision = MIKA.version()
+    assert "unknown" not in (version, revision), (version, revision)
+    assert version[0].isdigit() and revision, (version, revision)
+
+
+def a_project_is_found_by_its_path_and_by_its_number():
+    assert SEARCH.path_with_namespace == PROJECT
+    assert MIKA.projects.get(SEARCH.id).path_with_namespace == PROJECT
+
+
+def a_lazy_project_is_reached_by_its_encoded_path():
+    lazy = MIKA.projects.get(PROJECT, lazy=True)
+    assert isinstance(lazy.deployments.list(get_all=True), list)
+
+
+def a_deployment_is_created_read_and_saved_with_all_that_was_read():
+    made = SEARCH.deployments.create(deployment("running"))
+    assert (made.status, made.ref, made.sha) == ("running", "main", SHA)
+    assert made.environment["name"] == "production" and made.user["username"] == "mika"
+    assert made.deployable is None and made.iid >= 1
+    read = SEARCH.deployments.get(made.id)
+    assert read.attributes == made.attributes, (read.attributes, made.attributes)
+    # save() sends all that was changed, whether the server knows it or not.
+    read.approvals, read.status = [], "success"
+    read.save()
+    assert read.status == "success" and SEARCH.deployments.get(made.id).status == "success"
+    assert SEARCH.deployments.update(made.id, {"status": "failed"})["status"] == "failed"
+
+
+def a_tag_may_be_text():
+    made = SEARCH.deployments.create(deployment("canceled") | {"tag": "false"})
+    assert made.status == "canceled"
+
+
+def lists_are_walked_by_the_next_link():
+    made = [SEARCH.deployments.create(deployment(environment="walk")).id for _ in range(5)]
+    everything = SEARCH.deployments.list(get_all=True, per_page=2, environment="walk")
+    assert ids(everything) == made, (ids(everything), made)
+    walk = SEARCH.deployments.list(iterator=True, per_page=2, environment="walk")
+    assert (len(walk), walk.total, walk.total_pages, walk.per_page) == (5, 5, 3, 2)
+    assert (walk.current_page, walk.prev_page, walk.next_page) == (1, None, 2)
+    assert ids(walk) == made
+    second = SEARCH.deployments.list(page=2, per_page=2, environment="walk", get_all=False)
+    assert ids(second) == made[2:4]
+
+
+def keyset_pages_are_walked_by_the_next_link():
+    made = [SEARCH.deployments.create(deployment(environment="keyset")).id for _ in range(5)]
+    walk = SEARCH.deployments.list(
+        iterator=True, pagination="keyset", order_by="created_at", sort="desc", per_page=2, environment="keyset"
+    )
+    assert ids(walk) == made[::-1]
+
+
+def filters_and_orders_go_together():
+    first = SEARCH.deployments.create(deployment("success", "review/blank name", ref="b"))
+    second = SEARCH.deployments.create(deployment("success", "review/blank name", ref="a"))
+    running = SEARCH.deployments.create(deployment("running", "review/blank name"))
+    chosen = {"environment": "review/blank name", "get_all": True}
+    assert ids(SEARCH.deployments.list(**chosen)) == [first.id, second.id, running.id]
+    assert ids(SEARCH.deployments.list(status="running", **chosen)) == [running.id]
+    by_ref = SEARCH.deployments.list(status="success", order_by="ref", sort="asc", **chosen)
+    assert ids(by_ref) == [second.id, first.id]
+    newest = SEARCH.deployments.list(order_by="updated_at", sort="desc", **chosen)
+    assert sorted(ids(newest)) == ids(SEARCH.deployments.list(**chosen)) and newest[0].id == running.id
+    assert SEARCH.deployments.list(environment="nowhere", get_all=True) == []
+
+
+def times_are_taken_as_python_writes_them():
+    made = SEARCH.deployments.create(deployment(environment="times"))
+    now = datetime.datetime.now(datetime.timezone.utc)
+    chosen = {"environment": "times", "order_by": "updated_at", "get_all": True}
+    hour = datetime.timedelta(hours=1)
+    assert ids(SEARCH.deployments.list(updated_after=now - hour, **chosen)) == [made.id]
+    assert ids(SEARCH.deployments.list(updated_after=now + hour, **chosen)) == []
+    assert ids(SEARCH.deployments.list(updated_before=now - hour, **chosen)) == []
+    # A printed time is the stored time.
+    exactly = {"updated_after": made.updated_at, "updated_before": made.updated_at}
+    assert made.id in ids(SEARCH.deployments.list(**exactly, **chosen))
+
+
+def head_has_the_headers_of_get():
+    made = SEARCH.deployments.create(deployment(environment="head"))
+    headers = SEARCH.deployments.head(made.id)
+    assert headers["Content-Type"] == "application/json"
+    counted = SEARCH.deployments.head(environment="head")
+    assert counted["X-Total"] == "1", dict(counted)
+
+
+def a_deployment_is_deleted_once():
+    made = SEARCH.deployments.create(deployment(environment="delete"))
+    path = f"/projects/{SEARCH.id}/deployments/{made.id}"
+    assert MIKA.http_delete(path).status_code == 202
+    error = raises(refused.GitlabHttpError, lambda: MIKA.http_delete(path))
+    assert (error.response_code, error.error_message) == (404, "404 Not found")
+
+
+def what_must_not_be_deleted_says_why():
+    deployed = SEARCH.deployments.create(deployment("success", "last"))
+    running = SEARCH.deployments.create(deployment("running", "last"))
+    for made, why in [
+        (deployed, "400 Deployment currently deployed to environment"),
+        (running, "400 Cannot destroy running deployment"),
+    ]:
+        error = raises(
+            refused.GitlabHttpError,
+            lambda made=made: MIKA.http_delete(f"/projects/{SEARCH.id}/deployments/{made.id}"),
+        )
+        assert (error.response_code, error.error_message) == (400, why)
+
+
+def environments_live_and_die():
+    made = SEARCH.environments.create({"name": "review/one", "external_url": "https://one.example"})
+    assert (made.slug, made.tier, made.state) == ("review-one-" + made.slug[-6:], "development", "available")
+    assert made.id in ids(SEARCH.environments.list(search="review", get_all=True))
+    assert ids(SEARCH.environments.list(name="review/one", get_all=True)) == [made.id]
+    read = SEARCH.environments.get(made.id)
+    read.external_url = "https://two.example"
+    read.save()
+    assert SEARCH.environments.get(made.id).external_url == "https://two.example"
+    early = raises(refused.GitlabDeleteError, read.delete)
+    assert early.response_code == 403, early
+    read.stop()
+    assert SEARCH.environments.get(made.id).state == "stopped"
+    read.delete()
+    assert raises(refused.GitlabGetError, lambda: SEARCH.environments.get(made.id)).response_code == 404
+
+
+def an_unknown_token_is_an_authentication_error():
+    stranger = gitlab.Gitlab(REST_URL, private_token="gth-nobody")
+    error = raises(refused.GitlabAuthenticationError, stranger.auth)
+    assert (error.response_code, error.error_message) == (401, "401 Unauthorized")
+    nobody = gitlab.Gitlab(REST_URL)
+    raises(refused.GitlabAuthenticationError, lambda: nobody.projects.get(PROJECT))
+
+
+def what_is_not_there_is_a_get_error_with_the_known_text():
+    error = raises(refused.GitlabGetError, lambda: SEARCH.deployments.get(999_999))
+    assert (error.response_code, error.error_message) == (404, "404 Not found")
+    error = raises(refused.GitlabGetError, lambda: MIKA.projects.get("acme/nothing"))
+    assert (error.response_code, error.error_message) == (404, "404 Project Not Found")
+
+
+def refused_values_are_told_as_gitlab_tells_them():
+    made = SEARCH.deployments.create(deployment("success", "refusals"))
+    error = raises(refused.GitlabUpdateError, lambda: SEARCH.deployments.update(made.id, {"status": "success"}))
+    assert error.response_code == 400
+    assert error.error_message == {"status": ['cannot transition via "succeed"']}, error.error_message
+    taken = raises(refused.GitlabCreateError, lambda: SEARCH.environments.create({"name": "production"}))
+    assert taken.response_code == 400
+    assert taken.error_message == {"name": ["has already been taken"]}, taken.error_message
+    wrong = raises(refused.GitlabCreateError, lambda: SEARCH.deployments.create(deployment("lost")))
+    assert (wrong.response_code, wrong.error_message) == (400, "status does not have a valid value")
+
+
+def rights_and_scopes_are_kept():
+    reporter = ROSA.projects.get(PROJECT).deployments
+    assert reporter.list(get_all=True)
+    assert raises(refused.GitlabCreateError, lambda: reporter.create(deployment())).response_code == 403
+    reader = client("mika-read").projects.get(PROJECT).deployments
+    assert reader.list(get_all=True)
+    assert raises(refused.GitlabCreateError, lambda: reader.create(deployment())).response_code == 403
+    guest = client("greta")
+    error = raises(refused.GitlabGetError, lambda: guest.projects.get(PROJECT))
+    assert error.error_message == "404 Project Not Found"
+
+
+def an_administrator_acts_as_somebody_else():
+    assert ROOT.http_get("/user", query_data={"sudo": "rosa"})["username"] == "rosa"
+    made = ROOT.projects.get(PROJECT, lazy=True).deployments.create(deployment(environment="sudo"), sudo="dana")
+    assert made.user["username"] == "dana"
+    error = raises(refused.GitlabHttpError, lambda: MIKA.http_get("/user", query_data={"sudo": "rosa"}))
+    assert (error.response_code, error.error_message) == (403, "403 Forbidden - Must be admin to use sudo")
+
+
+CHECKS = [
+    who_calls_is_told_with_either_kind_of_header,
+    the_version_is_known,
+    a_project_is_found_by_its_path_and_by_its_number,
+    a_lazy_project_is_reached_by_its_encoded_path,
+    a_deployment_is_created_read_and_saved_with_all_that_was_read,
+    a_tag_may_be_text,
+    lists_are_walked_by_the_next_link,
+    keyset_pages_are_walked_by_the_next_link,
+    filters_and_orders_go_together,
+    times_are_taken_as_python_writes_them,
+    head_has_the_headers_of_get,
+    a_deployment_is_deleted_once,
+    what_must_not_be_deleted_says_why,
+    environments_live_and_die,
+    an_unknown_token_is_an_authentication_error,
+    what_is_not_there_is_a_get_error_with_the_known_text,
+    refused_values_are_told_as_gitlab_tells_them,
+    rights_and_scopes_are_kept,
+    an_administrator_acts_as_somebody_else,
+]
+
+failed = 0
+for check in CHECKS:
+    try:
+        check()
+    except Exception:
+        failed += 1
+        print(f"FAILED {check.__name__}")
+        traceback.print_exc()
+print(f"{len(CHECKS) - failed} passed, {failed} failed")
+sys.exit(1 if failed else 0)
