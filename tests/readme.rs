@@ -5,10 +5,10 @@ use std::path::Path;
 use clap::{Arg, Command, CommandFactory as _};
 use gatehouse::cli::Cli;
 
-/// The words that lead to a setting: `gatehouse`, or the name of a command.
+/// Who takes a setting: `gatehouse` itself, commands, or all.
 type Users = Vec<String>;
 
-/// A row of the README's table of settings, but for the commands that have the setting.
+/// Flag, variable, default, meaning.
 type Setting = [String; 4];
 
 /// All settings in the order of the help pages, each with the commands that take it.
@@ -26,7 +26,9 @@ fn settings(cli: &Command) -> Vec<(Setting, Users)> {
 
 fn collect(command: &Command, name: &str, found: &mut Vec<(Setting, Users)>) {
     for argument in command.get_arguments() {
-        let Some(setting) = setting(argument) else { continue };
+        let Some(setting) = setting(argument) else {
+            continue;
+        };
         let user = if argument.is_global_set() { "all" } else { name };
         let place = found.iter().position(|(known, _)| *known == setting);
         let place = place.unwrap_or_else(|| {
@@ -40,28 +42,38 @@ fn collect(command: &Command, name: &str, found: &mut Vec<(Setting, Users)>) {
     }
 }
 
-/// Flag, variable, default and meaning; nothing for what has no variable, which is an argument and not a setting.
+/// Nothing for what has no variable, which is an argument and not a setting.
 fn setting(argument: &Arg) -> Option<Setting> {
     let variable = argument.get_env()?.to_string_lossy();
-    let values: Vec<_> = argument
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    // A default that depends is told in the help's own words.
+    let (meaning, told) = help.split_once(" [default: ").unwrap_or((&help, ""));
+    let given = argument
         .get_default_values()
-        .iter()
-        .map(|value| format!("`{}`", value.to_string_lossy()))
-        .collect();
+        .first()
+        .map(|value| format!("`{}`", value.to_string_lossy()));
+    let switch = (!argument.get_action().takes_values()).then(|| "off".to_owned());
+    let default = given
+        .or(switch)
+        .unwrap_or_else(|| told.trim_end_matches(']').to_owned());
+    let flag = argument.get_long()?;
     Some([
-        format!("`--{}`", argument.get_long().unwrap_or_default()),
+        format!("`--{flag}`"),
         format!("`{variable}`"),
-        values.join(", "),
-        argument.get_help().map(ToString::to_string).unwrap_or_default(),
+        default,
+        meaning.to_owned(),
     ])
 }
 
 #[test]
 fn the_table_of_settings_is_that_of_the_help_pages() {
-    let mut table = String::from("| flag | variable | default | commands | meaning |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| flag | variable | default | commands | meaning |\n|---|---|---|---|---|\n");
     for ([flag, variable, default, meaning], users) in settings(&Cli::command()) {
         let users = users.join(", ");
-        table.push_str(&format!("| {flag} | {variable} | {default} | {users} | {meaning} |\n"));
+        table.push_str(&format!(
+            "| {flag} | {variable} | {default} | {users} | {meaning} |\n"
+        ));
     }
     let readme = include_str!("../README.md");
     assert!(readme.contains(&table), "the README's table should be\n\n{table}");
@@ -81,7 +93,11 @@ fn every_file_and_folder_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let paths: Vec<_> = include_str!("../README.md")
         .split(|c: char| c.is_whitespace() || "`()[]|,".contains(c))
-        .filter(|word| [".ci/", "benches/", "proto/", "src/", "tests/"].iter().any(|top| word.starts_with(top)))
+        .filter(|word| {
+            [".ci/", "benches/", "proto/", "src/", "tests/"]
+                .iter()
+                .any(|top| word.starts_with(top))
+        })
         .map(|word| word.trim_end_matches(['.', ':', ';']))
         .collect();
     assert!(paths.len() > 10, "{paths:?}");
