@@ -6,9 +6,11 @@
     reason = "a test may fail by panicking"
 )]
 
+mod authz;
 mod commands;
 mod crash;
 mod directory;
+mod grpc;
 mod members;
 mod scale;
 mod support;

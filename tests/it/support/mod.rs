@@ -36,6 +36,16 @@ pub struct As {
     sudo: Option<String>,
 }
 
+impl As {
+    /// The holder of `token`.
+    pub fn holder(token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            sudo: None,
+        }
+    }
+}
+
 impl Interceptor for As {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         for (key, value) in [("private-token", &self.token), ("sudo", &self.sudo)] {
