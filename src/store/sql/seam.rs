@@ -1,7 +1,7 @@
 //! The seam between the one SQL store and its engines: the only place that names sqlx's generics.
 //!
-//! [`Driver`] is what an engine has to bring, [`Db`] the list of all types that are bound to statements or read from
-//! rows, [`Stmt`] a statement on its way. Both engines take the same text with `$1` placeholders.
+//! [`Driver`] is what an engine has to bring, [`Db`](super::db::Db) the list of all types that are bound to statements
+//! or read from rows, [`Stmt`] a statement on its way. Both engines take the same text with `$1` placeholders.
 
 use std::{borrow::Cow, future::Future};
 
