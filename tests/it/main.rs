@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod directory;
 mod members;
+mod rest;
 mod scale;
 mod support;
 mod tokens;
