@@ -13,6 +13,7 @@ mod crash;
 mod directory;
 mod grpc;
 mod members;
+mod rest;
 mod scale;
 mod support;
 mod tokens;
