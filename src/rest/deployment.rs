@@ -11,8 +11,8 @@ use super::{
     words,
 };
 use crate::pb::v1::{
-    CreateDeploymentRequest, DeleteDeploymentRequest, DeploymentFilter, GetDeploymentRequest,
-    ListDeploymentsRequest, UpdateDeploymentStatusRequest,
+    CreateDeploymentRequest, DeleteDeploymentRequest, DeploymentFilter, DeploymentOrderBy,
+    GetDeploymentRequest, ListDeploymentsRequest, SortDirection, UpdateDeploymentStatusRequest,
     deployment_service_client::DeploymentServiceClient as Client,
 };
 
@@ -20,6 +20,7 @@ use crate::pb::v1::{
 pub(super) async fn list(call: Call) -> Answer {
     let mut input = call.input();
     let paging = Paging::numbered_or_keyset(&mut input);
+    // A link names the defaults, and a cursor is bound to what was asked: so they are asked for by name.
     let order_by = input.choice("order_by", words::DEPLOYMENT_ORDERS).given();
     let direction = input.choice("sort", words::DIRECTIONS).given();
     let filter = DeploymentFilter {
@@ -38,8 +39,8 @@ pub(super) async fn list(call: Call) -> Answer {
     let request = ListDeploymentsRequest {
         project: Some(call.project()),
         filter: Some(filter),
-        order_by: order_by.unwrap_or_default().into(),
-        direction: direction.unwrap_or_default().into(),
+        order_by: order_by.unwrap_or(DeploymentOrderBy::Id).into(),
+        direction: direction.unwrap_or(SortDirection::Asc).into(),
         page_size: paging.page_size(),
         page_token: paging.page_token(),
         skip: paging.skip(),

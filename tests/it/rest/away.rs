@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse::{clock::SystemClock, rest::Options, server};
+use gatehouse::{clock::SystemClock, first_start::ROOT_TOKEN_FILE, rest::Options, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -22,10 +22,15 @@ fn assert_unavailable(reply: &Reply) {
 async fn a_server_that_is_away_is_told_and_served_again_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
-    let (app, _) = server::open_app(&url, folder.path(), Arc::new(SystemClock))
-        .await
-        .unwrap();
-    let root = std::fs::read_to_string(folder.path().join(gatehouse::first_start::ROOT_TOKEN_FILE)).unwrap();
+    let open = async || {
+        server::open_app(&url, folder.path(), Arc::new(SystemClock))
+            .await
+            .unwrap()
+            .0
+    };
+    // Written at the first start.
+    open().await.store().close().await;
+    let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -51,7 +56,7 @@ async fn a_server_that_is_away_is_told_and_served_again_when_it_is_back() {
         let listener = TcpListener::bind(address).await.unwrap();
         let serving = tokio::spawn(server::serve(
             listener,
-            app.clone(),
+            open().await,
             server::Options::default(),
             shutdown.clone(),
         ));

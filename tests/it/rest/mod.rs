@@ -5,6 +5,7 @@ mod documented;
 mod endpoints;
 mod http;
 mod identity;
+mod log;
 mod pages;
 mod random;
 mod requests;

@@ -115,9 +115,11 @@ async fn a_walk_by_links_meets_every_row_once() {
     ] {
         let start = start.replace("TOKEN", &site.world.reporter);
         let mut page = site.ask("GET", &format!("{LIST}?{start}")).await;
+        assert_eq!(page.status, 200, "{start} {page:?}");
         let mut met = ids(&page);
         while let Some(next) = page.link("next").map(str::to_owned) {
             page = follow(&site, &next).await;
+            assert_eq!(page.status, 200, "{next} {page:?}");
             met.extend(ids(&page));
         }
         met.sort_unstable();
