@@ -78,6 +78,28 @@ fn query(request: &ListDeploymentsRequest) -> Result<DeploymentQuery, Error> {
     })
 }
 
+/// The query that a page token is bound to: no paging fields, and the defaults by name, so that leaving them out and
+/// naming them is the same query.
+fn bound(request: &ListDeploymentsRequest) -> ListDeploymentsRequest {
+    let order_by = match request.order_by() {
+        DeploymentOrderBy::Unspecified => DeploymentOrderBy::Id,
+        order => order,
+    };
+    let direction = match request.direction() {
+        SortDirection::Unspecified => SortDirection::Asc,
+        direction => direction,
+    };
+    ListDeploymentsRequest {
+        order_by: order_by.into(),
+        direction: direction.into(),
+        page_size: 0,
+        page_token: String::new(),
+        skip: 0,
+        want_total: false,
+        ..request.clone()
+    }
+}
+
 /// What a request wants recorded.
 fn command(request: &CreateDeploymentRequest) -> Result<CreateDeployment, Error> {
     Ok(CreateDeployment {
@@ -140,13 +162,7 @@ impl DeploymentService for Services {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let query = query(&request).map_err(refuse)?;
-        let bound = ListDeploymentsRequest {
-            page_size: 0,
-            page_token: String::new(),
-            skip: 0,
-            want_total: false,
-            ..request.clone()
-        };
+        let bound = bound(&request);
         let tokens = Query::new("ListDeployments", &bound);
         let after = tokens.read(&request.page_token).map_err(refuse)?;
         let page =
