@@ -268,6 +268,8 @@ pub fn project_not_found() -> Error {
 pub enum GroupAction {
     /// See that it is there.
     Read,
+    /// See who its members are, and which groups are let in.
+    ReadMembers,
     /// Make a project in it.
     CreateProject,
     /// Change it, make groups in it, manage its members and shares, delete it.
@@ -276,12 +278,18 @@ pub enum GroupAction {
 
 impl GroupAction {
     /// Every action.
-    pub const ALL: [Self; 3] = [Self::Read, Self::CreateProject, Self::Administer];
+    pub const ALL: [Self; 4] = [
+        Self::Read,
+        Self::ReadMembers,
+        Self::CreateProject,
+        Self::Administer,
+    ];
 
     /// The word for it, as refusals name it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read_group",
+            Self::ReadMembers => "read_group_members",
             Self::CreateProject => "create_project",
             Self::Administer => "administer_group",
         }
@@ -291,9 +299,15 @@ impl GroupAction {
     fn level(self) -> AccessLevel {
         match self {
             Self::Read => AccessLevel::Minimal,
+            Self::ReadMembers => AccessLevel::Guest,
             Self::CreateProject => AccessLevel::Maintainer,
             Self::Administer => AccessLevel::Owner,
         }
+    }
+
+    /// Whether everyone may who can see the group without being a member.
+    fn open_to_viewers(self) -> bool {
+        matches!(self, Self::Read | Self::ReadMembers)
     }
 }
 
@@ -302,7 +316,7 @@ pub fn group<'a>(user: &User, view: Option<&'a GroupView>, action: GroupAction) 
     let view = view
         .filter(|view| user.admin || view.standing.level().is_some() || open(user, view.group.visibility))
         .ok_or_else(group_not_found)?;
-    let by_visibility = action == GroupAction::Read && open(user, view.group.visibility);
+    let by_visibility = action.open_to_viewers() && open(user, view.group.visibility);
     if user.admin || by_visibility || view.standing.level() >= Some(action.level()) {
         return Ok(&view.group);
     }
@@ -330,6 +344,8 @@ pub enum MemberAction {
     Read,
     /// Add, change, remove them.
     Manage,
+    /// Remove oneself.
+    Leave,
 }
 
 /// Gives the project or group, and what the caller is to it, to who may do `action` to its members and shares.
@@ -341,7 +357,7 @@ pub fn container(
     match view {
         ContainerView::Project(view) => {
             let action = match action {
-                MemberAction::Read => ProjectAction::Read,
+                MemberAction::Read | MemberAction::Leave => ProjectAction::Read,
                 MemberAction::Manage => ProjectAction::ManageMembers,
             };
             let found = project(user, view.as_ref(), action)?;
@@ -350,8 +366,9 @@ pub fn container(
         }
         ContainerView::Group(view) => {
             let action = match action {
-                MemberAction::Read => GroupAction::Read,
+                MemberAction::Read => GroupAction::ReadMembers,
                 MemberAction::Manage => GroupAction::Administer,
+                MemberAction::Leave => GroupAction::Read,
             };
             let found = group(user, view.as_ref(), action)?;
             let standing = view.as_ref().map(|view| view.standing).unwrap_or_default();
@@ -497,6 +514,23 @@ mod tests {
                 );
                 assert!(container(&administrator(), &view, MemberAction::Manage).is_ok());
             }
+        }
+    }
+
+    #[test]
+    fn minimal_access_to_a_private_group_shows_that_it_is_there_and_no_more() {
+        let user = fixture::user(1);
+        for (level, refused) in [
+            (AccessLevel::Minimal, Some(Reason::PermissionDenied)),
+            (AccessLevel::Guest, None),
+        ] {
+            let view = ContainerView::Group(Some(group_view(Some(level), Visibility::Private)));
+            assert_eq!(
+                reason(container(&user, &view, MemberAction::Read)),
+                refused,
+                "{level:?}"
+            );
+            assert!(container(&user, &view, MemberAction::Leave).is_ok());
         }
     }
 

@@ -110,7 +110,7 @@ impl App {
         self.directory_change(caller, select, mutation, move |state| {
             let own = state.user.as_ref().is_some_and(|member| member.id == user.id);
             let action = if own {
-                MemberAction::Read
+                MemberAction::Leave
             } else {
                 MemberAction::Manage
             };
