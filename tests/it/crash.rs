@@ -2,72 +2,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use gatehouse::{
-    first_start::ROOT_TOKEN_FILE,
-    pb::v1::{
-        self as pb, deployment_service_client::DeploymentServiceClient,
-        directory_service_client::DirectoryServiceClient,
-    },
+use gatehouse::pb::v1::{
+    self as pb, deployment_service_client::DeploymentServiceClient,
+    directory_service_client::DirectoryServiceClient,
 };
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tonic::{Request, Status, metadata::MetadataValue, transport::Endpoint};
 
-use crate::support::{group_at, project_id};
+use crate::support::{group_at, process::Process, project_id};
 
 const ROUNDS: usize = 12;
 const WRITERS: usize = 8;
 /// A round goes on until so many writes were acknowledged; then the server is killed while others are under way.
 const ACKNOWLEDGED: u64 = 60;
-
-/// A server process of its own; killed when dropped.
-struct Process {
-    child: Child,
-    url: String,
-}
-
-impl Process {
-    fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
-            .args([
-                "grpc",
-                "--grpc-listen",
-                "127.0.0.1:0",
-                "--log-level",
-                "error",
-                "--data-dir",
-            ])
-            .arg(folder)
-            .env_remove("RUST_LOG")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| line.unwrap().strip_prefix("gRPC listens on ").map(str::to_owned))
-            .unwrap_or_else(|| panic!("the server never said where it listens"));
-        // Whatever it says later is read and forgotten, so that it never blocks on a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self {
-            child,
-            url: format!("http://{address}"),
-        }
-    }
-
-    /// SIGKILL: no handler runs, nothing is flushed.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
 
 fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
@@ -166,20 +121,17 @@ async fn every_acknowledged_write_survives_a_kill_under_load() {
     let numbers = Arc::new(AtomicU64::new(1));
     let mut project = 0;
     for round in 0..ROUNDS {
-        let process = Process::start(folder.path());
-        let token = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE))
-            .unwrap()
-            .trim()
-            .to_owned();
+        let process = Process::grpc(folder.path(), "error", Stdio::inherit());
+        let token = process.root.clone();
         if round == 0 {
-            project = set_up(&process.url, &token).await;
+            project = set_up(&process.grpc, &token).await;
         }
         log.killed.store(false, Ordering::SeqCst);
         let goal = log.count.load(Ordering::Relaxed) + ACKNOWLEDGED;
         let writers: Vec<_> = (0..WRITERS)
             .map(|_| {
                 let (numbers, log) = (Arc::clone(&numbers), Arc::clone(&log));
-                tokio::spawn(write(process.url.clone(), token.clone(), project, numbers, log))
+                tokio::spawn(write(process.grpc.clone(), token.clone(), project, numbers, log))
             })
             .collect();
         crate::support::eventually("enough writes were acknowledged", || async {
@@ -192,7 +144,7 @@ async fn every_acknowledged_write_survives_a_kill_under_load() {
             writer.await.unwrap();
         }
     }
-    let process = Process::start(folder.path());
+    let process = Process::grpc(folder.path(), "error", Stdio::inherit());
     let unanswered = log.unanswered.lock().unwrap().clone();
     process.kill();
     let acknowledged = log.acknowledged.lock().unwrap().clone();

@@ -1,15 +1,8 @@
 //! What surrounds every call: health, reflection, compression, limits, deadlines, request ids, the log.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs::File, time::Duration};
 
 use gatehouse::{
-    first_start::ROOT_TOKEN_FILE,
     pb::{
         self as contract,
         v1::{
@@ -28,7 +21,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::support::{As, TestServer, World, eventually, project_id, reason};
+use crate::support::{As, TestServer, World, eventually, process::Process, project_id, reason};
 
 /// The full names of the contract's services.
 fn services() -> BTreeSet<String> {
@@ -274,36 +267,16 @@ async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tell
 async fn no_secret_reaches_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let mut server = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
-        .args([
-            "grpc",
-            "--grpc-listen",
-            "127.0.0.1:0",
-            "--log-level",
-            "trace",
-            "--data-dir",
-        ])
-        .arg(folder.path())
-        .stdout(Stdio::piped())
-        .stderr(File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let address = lines
-        .find_map(|line| line.unwrap().strip_prefix("gRPC listens on ").map(str::to_owned))
-        .unwrap();
-    let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE)).unwrap();
-    let root = root.trim();
-    let channel = Endpoint::try_from(format!("http://{address}"))
-        .unwrap()
-        .connect_lazy();
+    let server = Process::grpc(folder.path(), "trace", File::create(&log).unwrap().into());
+    let root = server.root.clone();
+    let channel = Endpoint::try_from(server.grpc.clone()).unwrap().connect_lazy();
     let create = pb::CreateTokenRequest {
         name: "ci".into(),
         scopes: vec![pb::TokenScope::Api.into()],
         request_id: "once".into(),
         ..Default::default()
     };
-    let mut holder = TokenServiceClient::with_interceptor(channel.clone(), As::holder(root));
+    let mut holder = TokenServiceClient::with_interceptor(channel.clone(), As::holder(&root));
     let made = holder.create_token(create).await.unwrap().into_inner().secret;
     let mut stranger = TokenServiceClient::with_interceptor(channel.clone(), As::holder("gth-nonsense"));
     assert_eq!(
@@ -315,14 +288,13 @@ async fn no_secret_reaches_the_log() {
         .metadata_mut()
         .insert("authorization", format!("Bearer {made}").parse().unwrap());
     TokenServiceClient::new(channel).who_am_i(bearer).await.unwrap();
-    server.kill().unwrap();
-    server.wait().unwrap();
+    server.kill();
 
     let log = std::fs::read_to_string(&log).unwrap();
     for seen in ["TokenService/CreateToken", "TokenService/WhoAmI", "TOKEN_INVALID"] {
         assert!(log.contains(seen), "{seen} is not in the log: {log}");
     }
-    for secret in [root, &made, "nonsense"] {
+    for secret in [root.as_str(), &made, "nonsense"] {
         let told: Vec<_> = log.lines().filter(|line| line.contains(secret)).collect();
         assert!(told.is_empty(), "{told:?}");
     }

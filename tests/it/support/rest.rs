@@ -55,19 +55,28 @@ impl RestServer {
 
     /// Sends a request and reads the answer.
     pub async fn send(&self, request: &Ask) -> Reply {
-        let reply = self.exchange(&request.bytes()).await;
-        Reply::parse(&reply).unwrap_or_else(|| panic!("no answer to {request:?}: {reply:?}"))
+        send(self.address, request).await
     }
 
     /// Sends these bytes and reads until the connection ends.
     pub async fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let mut reply = Vec::new();
-        // Who refuses a request early may close the connection before all of it is sent.
-        let _ = stream.write_all(bytes).await;
-        let _ = stream.read_to_end(&mut reply).await;
-        reply
+        exchange(self.address, bytes).await
     }
+}
+
+/// Sends a request to a sidecar and reads the answer.
+pub async fn send(address: SocketAddr, request: &Ask) -> Reply {
+    let reply = exchange(address, &request.bytes()).await;
+    Reply::parse(&reply).unwrap_or_else(|| panic!("no answer to {request:?}: {reply:?}"))
+}
+
+async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut reply = Vec::new();
+    // Who refuses a request early may close the connection before all of it is sent.
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.read_to_end(&mut reply).await;
+    reply
 }
 
 /// A request, to the byte.
