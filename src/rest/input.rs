@@ -152,9 +152,12 @@ impl<'a> Input<'a> {
         self.coerced(name, coerce::boolean).given()
     }
 
-    /// An integer, if there.
+    /// An integer, if there; what has been refused counts as absent, lest its range is refused as well.
     pub(super) fn integer(&mut self, name: &str) -> Option<i64> {
-        self.coerced(name, coerce::integer).given()
+        coerce::integer(self.params.get(name)?).unwrap_or_else(|_| {
+            self.refuse(format!("{name} is invalid"));
+            None
+        })
     }
 
     /// A time, if there.

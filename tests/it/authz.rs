@@ -28,6 +28,19 @@ struct Place {
     path: String,
     container: pb::ContainerRef,
     deployments: Deployments,
+    visibility: Visibility,
+    archived: bool,
+}
+
+impl Place {
+    /// Who else could see it.
+    fn other_visibility(&self) -> i32 {
+        let other = match self.visibility {
+            Visibility::Internal => Visibility::Private,
+            _ => Visibility::Internal,
+        };
+        other.into()
+    }
 }
 
 /// Ids of deployments, zero where there is no project.
@@ -78,6 +91,7 @@ macro_rules! operation {
     };
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of requests are")]
 impl Cell<'_> {
     fn project(&self) -> Option<pb::ProjectRef> {
         Some(project_at(&self.place.path))
@@ -207,8 +221,11 @@ fn project_operations() -> Vec<Operation> {
             project: cell.project(), name: Some("new".into()), validate_only: YES, ..Default::default()
         }),
         operation!(update_project "visibility", directory, cell => pb::UpdateProjectRequest {
-            project: cell.project(), visibility: Some(pb::Visibility::Public.into()), archived: Some(true),
-            default_branch: Some("new".into()), validate_only: YES, ..Default::default()
+            project: cell.project(), visibility: Some(cell.place.other_visibility()), validate_only: YES,
+            ..Default::default()
+        }),
+        operation!(update_project "archived", directory, cell => pb::UpdateProjectRequest {
+            project: cell.project(), archived: Some(!cell.place.archived), validate_only: YES, ..Default::default()
         }),
         operation!(update_project "upsert of this", directory, cell => pb::UpdateProjectRequest {
             project: cell.project(), name: Some("new".into()), allow_missing: true, validate_only: YES,
@@ -462,6 +479,8 @@ async fn group_place(server: &TestServer, name: &str, visibility: Visibility) ->
         path,
         container,
         deployments: Deployments::default(),
+        visibility,
+        archived: false,
     }
 }
 
@@ -507,10 +526,13 @@ async fn project_place(server: &TestServer, name: &str, visibility: Visibility) 
         path,
         container,
         deployments: Deployments { created, superseded },
+        visibility,
+        archived: false,
     }
 }
 
-async fn archive(server: &TestServer, place: &Place) {
+async fn archive(server: &TestServer, place: &mut Place) {
+    place.archived = true;
     let request = pb::UpdateProjectRequest {
         project: Some(project_at(&place.path)),
         archived: Some(true),
@@ -566,10 +588,13 @@ async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
     let (_, victim) = server.user("victim").await;
     let victim_token = role(&server, "victim", "victim", victim).await.token_id;
 
+    let visibility = Visibility::Private;
     let nowhere = Place {
         path: String::new(),
         container: in_group(""),
         deployments: Deployments::default(),
+        visibility,
+        archived: false,
     };
     let mut sections = vec![("INSTANCE".to_owned(), nowhere, instance_operations())];
     for (name, visibility) in [
@@ -580,8 +605,8 @@ async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
         let place = project_place(&server, name, visibility).await;
         sections.push((format!("PROJECT, {name}"), place, project_operations()));
     }
-    let place = project_place(&server, "archived", Visibility::Public).await;
-    archive(&server, &place).await;
+    let mut place = project_place(&server, "archived", Visibility::Public).await;
+    archive(&server, &mut place).await;
     sections.push((
         "PROJECT, public, archived".to_owned(),
         place,
@@ -598,8 +623,10 @@ async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
 
     let mut text = LEGEND.to_owned();
     for (title, place, operations) in &sections {
-        let columns: String = roles.iter().map(|role| format!("{:<11}", role.name)).collect();
-        let heading = format!("{title:<44}{columns}");
+        let mut heading = format!("{title:<44}");
+        for role in &roles {
+            let _ = write!(heading, "{:<11}", role.name);
+        }
         let _ = write!(text, "\n{}\n", heading.trim_end());
         for operation in operations {
             let name = format!("{} {}", camel(operation.method), operation.variant);

@@ -8,10 +8,12 @@
 
 mod authz;
 mod commands;
+mod conformance;
 mod crash;
 mod directory;
 mod grpc;
 mod members;
+mod rest;
 mod scale;
 mod support;
 mod tokens;

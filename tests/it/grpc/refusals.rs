@@ -4,7 +4,9 @@ use gatehouse::pb::v1::{self as pb, DeploymentStatus as S, Visibility};
 use prost_types::Timestamp;
 use tonic::{Code, Response};
 
-use crate::support::{SHA, World, project_at, project_id, reason, violations};
+use crate::support::{
+    SHA, World, group_at, in_group, project_at, project_id, reason, user_named, violations,
+};
 
 /// Neither NUL nor anything else that a terminal or a store would take for a command.
 const CONTROL: [&str; 4] = ["a\0b", "a\nb", "a\u{7f}b", "\u{1b}[31m"];
@@ -655,5 +657,265 @@ async fn a_bad_environment_is_refused_by_its_field() {
             violations(calls.delete_review_environments(review).await)[0].0,
             "limit"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_bad_name_in_the_directory_is_refused_by_its_field() {
+    let world = World::new().await;
+    let mut calls = world.server.directory(&world.server.root);
+    let long = "x".repeat(256);
+    let segments = ["", "a b", "a/b", ".", "..", "-", "\u{e9}\u{1f680}", "a%", &long]
+        .into_iter()
+        .chain(CONTROL);
+    for path in segments {
+        let why = if path.contains('\0') {
+            ["INVALID_ARGUMENT", "INVALID_RESOURCE"]
+        } else {
+            ["INVALID_RESOURCE"; 2]
+        };
+        let group = pb::CreateGroupRequest {
+            path: path.into(),
+            ..Default::default()
+        };
+        let project = pb::CreateProjectRequest {
+            group: Some(group_at("acme")),
+            path: path.into(),
+            ..Default::default()
+        };
+        let user = pb::CreateUserRequest {
+            username: path.into(),
+            ..Default::default()
+        };
+        for (answer, field) in [
+            (calls.create_group(group).await.map(drop), "path"),
+            (calls.create_project(project).await.map(drop), "path"),
+            (calls.create_user(user).await.map(drop), "username"),
+        ] {
+            assert!(
+                why.contains(&reason(answer.clone()).as_str()),
+                "{path:?}: {answer:?}"
+            );
+            assert_eq!(violations(answer)[0].0, field, "{path:?}");
+        }
+    }
+    for name in CONTROL.into_iter().chain([" ", &long]) {
+        let group = pb::CreateGroupRequest {
+            path: "new".into(),
+            name: name.into(),
+            ..Default::default()
+        };
+        let user = pb::CreateUserRequest {
+            username: "new".into(),
+            name: name.into(),
+            ..Default::default()
+        };
+        let project = pb::CreateProjectRequest {
+            group: Some(group_at("acme")),
+            path: "new".into(),
+            default_branch: name.into(),
+            ..Default::default()
+        };
+        for (answer, field) in [
+            (calls.create_group(group).await.map(drop), "name"),
+            (calls.create_user(user).await.map(drop), "name"),
+            (calls.create_project(project).await.map(drop), "default_branch"),
+        ] {
+            assert_eq!(violations(answer)[0].0, field, "{name:?}");
+        }
+    }
+    let group = || pb::CreateGroupRequest {
+        path: "new".into(),
+        ..Default::default()
+    };
+    let user = || pb::CreateUserRequest {
+        username: "new".into(),
+        ..Default::default()
+    };
+    let member = |level: i32| pb::CreateMembershipRequest {
+        container: Some(in_group("acme")),
+        user: Some(user_named("rita")),
+        access_level: level,
+        ..Default::default()
+    };
+    for (answer, field) in [
+        (
+            calls
+                .create_group(pb::CreateGroupRequest {
+                    visibility: 99,
+                    ..group()
+                })
+                .await
+                .map(drop),
+            "visibility",
+        ),
+        (
+            calls
+                .create_group(pb::CreateGroupRequest {
+                    description: "x".repeat(10_001),
+                    ..group()
+                })
+                .await
+                .map(drop),
+            "description",
+        ),
+        (
+            calls
+                .create_group(pb::CreateGroupRequest {
+                    parent: Some(pb::GroupRef { by: None }),
+                    ..group()
+                })
+                .await
+                .map(drop),
+            "parent",
+        ),
+        (
+            calls
+                .create_user(pb::CreateUserRequest {
+                    email: "nobody".into(),
+                    ..user()
+                })
+                .await
+                .map(drop),
+            "email",
+        ),
+        (
+            calls
+                .create_user(pb::CreateUserRequest {
+                    avatar_url: "javascript:1".into(),
+                    ..user()
+                })
+                .await
+                .map(drop),
+            "avatar_url",
+        ),
+        (calls.create_membership(member(0)).await.map(drop), "access_level"),
+        (calls.create_membership(member(7)).await.map(drop), "access_level"),
+        (
+            calls.create_membership(member(60)).await.map(drop),
+            "access_level",
+        ),
+        (
+            calls
+                .create_membership(pb::CreateMembershipRequest {
+                    container: None,
+                    ..member(30)
+                })
+                .await
+                .map(drop),
+            "container",
+        ),
+        (
+            calls
+                .create_membership(pb::CreateMembershipRequest {
+                    user: None,
+                    ..member(30)
+                })
+                .await
+                .map(drop),
+            "user",
+        ),
+        (
+            calls
+                .get_user(pb::GetUserRequest {
+                    user: Some(user_named("a\0")),
+                })
+                .await
+                .map(drop),
+            "user.username",
+        ),
+        (
+            calls
+                .get_group(pb::GetGroupRequest {
+                    group: Some(group_at("a\0")),
+                })
+                .await
+                .map(drop),
+            "group.path",
+        ),
+    ] {
+        assert_eq!(violations(answer)[0].0, field);
+    }
+    let nul = pb::ListUsersRequest {
+        search: Some("\0".into()),
+        ..Default::default()
+    };
+    assert_eq!(violations(calls.list_users(nul).await)[0].0, "search");
+}
+
+#[tokio::test]
+async fn a_time_that_is_none_is_refused_wherever_it_is_sent() {
+    let world = World::new().await;
+    let project = Some(project_id(world.project.id));
+    let deployment = world.record("production", S::Created).await;
+    let environment = Some(pb::EnvironmentRef {
+        by: Some(pb::environment_ref::By::Name("production".into())),
+    });
+    for (seconds, nanos) in [(i64::MAX, 0), (i64::MIN, 0), (0, -1), (0, i32::MAX)] {
+        let at = Some(Timestamp { seconds, nanos });
+        let delete = pb::DeleteDeploymentRequest {
+            project: project.clone(),
+            deployment_id: deployment.id,
+            unmodified_since: at,
+            ..Default::default()
+        };
+        let remove = pb::DeleteEnvironmentRequest {
+            project: project.clone(),
+            environment: environment.clone(),
+            unmodified_since: at,
+            ..Default::default()
+        };
+        let stale = pb::StopStaleEnvironmentsRequest {
+            project: project.clone(),
+            before: at,
+            ..Default::default()
+        };
+        let review = pb::DeleteReviewEnvironmentsRequest {
+            project: project.clone(),
+            before: at,
+            ..Default::default()
+        };
+        let token = pb::CreateTokenRequest {
+            name: "x".into(),
+            scopes: vec![pb::TokenScope::Api.into()],
+            expires_at: at,
+            ..Default::default()
+        };
+        let mut environments = world.server.environments(&world.maintainer);
+        for (answer, field) in [
+            (
+                world
+                    .server
+                    .deployments(&world.maintainer)
+                    .delete_deployment(delete)
+                    .await
+                    .map(drop),
+                "unmodified_since",
+            ),
+            (
+                environments.delete_environment(remove).await.map(drop),
+                "unmodified_since",
+            ),
+            (
+                environments.stop_stale_environments(stale).await.map(drop),
+                "before",
+            ),
+            (
+                environments.delete_review_environments(review).await.map(drop),
+                "before",
+            ),
+            (
+                world
+                    .server
+                    .tokens(&world.maintainer)
+                    .create_token(token)
+                    .await
+                    .map(drop),
+                "expires_at",
+            ),
+        ] {
+            assert_eq!(reason(answer.clone()), "INVALID_ARGUMENT");
+            assert_eq!(violations(answer)[0].0, field, "{seconds} {nanos}");
+        }
     }
 }

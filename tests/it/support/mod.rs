@@ -1,5 +1,7 @@
 //! What the tests share: a server of their own on a free port, clients with tokens, a small world to play in.
 
+pub mod rest;
+
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use gatehouse::{

@@ -1,0 +1,432 @@
+//! What every engine of the store has to do alike: each case runs on each engine, under a name of its own.
+
+mod deployments;
+mod directory;
+mod environments;
+mod pages;
+mod requests;
+mod times;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use gatehouse::{
+    domain::{
+        Time,
+        access::AccessLevel,
+        deployment::{self, CreateDeployment, Deployment, DeploymentStatus},
+        directory::{
+            Container, DirectoryChange, Group, NewGroup, NewMembership, NewProject, NewUser, User, UserState,
+            Visibility,
+        },
+        environment::Environment,
+        error::Reason,
+        event::ProjectChange,
+        id::{DeploymentId, EnvironmentKey, ProjectId, ProjectKey, UserKey},
+        token::Secret,
+    },
+    store::{
+        self, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, ProjectAnswer, ProjectState,
+        RequestKey, Select, Store, StoreError, Terms,
+    },
+};
+use sqlx::{Connection as _, SqliteConnection};
+use tempfile::TempDir;
+
+/// Names every case once for every engine. A case that is not named here is dead code, and so not forgotten.
+macro_rules! suite {
+    ($($area:ident { $($case:ident)+ })+) => {
+        suite!(on sqlite, Sqlite: $($area { $($case)+ })+);
+    };
+    (on $module:ident, $engine:ident: $($area:ident { $($case:ident)+ })+) => {
+        mod $module {
+            $(mod $area {
+                use crate::conformance::{$area as cases, Ledger, $engine};
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                    async fn $case() {
+                        cases::$case(&Ledger::on($engine::open().await).await).await;
+                    }
+                )+
+            })+
+        }
+    };
+}
+
+suite! {
+    deployments {
+        a_deployment_is_made_found_moved_and_deleted
+        the_same_success_is_kept
+        the_last_success_is_the_one_that_finished_last
+        numbers_count_by_project_and_are_not_given_again
+        every_change_tells_its_events_and_a_refused_one_none
+        events_of_many_writers_have_no_gaps
+        what_is_deleted_with_its_environment_is_gone
+        a_deployment_outlives_its_user
+    }
+    directory {
+        a_standing_comes_from_every_way_there_is
+        a_rename_reaches_everything_below
+        lists_hold_what_the_viewer_may_see
+        paths_and_usernames_are_found_whatever_their_case
+        a_token_is_found_touched_listed_and_revoked
+        the_first_administrator_is_made_once
+    }
+    environments {
+        a_deployment_makes_its_environment_once
+        a_slug_is_unique_in_its_project
+        the_stale_are_those_that_saw_no_change
+        old_review_environments_are_deleted_oldest_first
+        a_list_is_filtered_by_name_beginning_and_state
+    }
+    pages {
+        every_order_direction_and_filter_is_what_sorting_by_hand_gives
+        a_total_is_told_to_its_limit_and_no_further
+        lists_by_id_are_walked_without_loss
+    }
+    requests {
+        a_repeat_is_given_the_same_bytes
+        another_request_under_the_same_id_is_refused
+        a_refused_change_is_not_remembered
+        an_answer_is_forgotten_after_a_day
+        what_is_only_checked_leaves_no_trace
+    }
+    times {
+        times_never_run_backwards_in_a_project
+    }
+}
+
+/// One kind of store, and a look at what it holds that the trait does not show.
+#[async_trait]
+trait Engine: Send + Sync {
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// A project's events by their numbers.
+    async fn events(&self, project: ProjectId) -> Vec<Event>;
+
+    /// The number of its last deployment and of its last event, as its row has them.
+    async fn counters(&self, project: ProjectId) -> (i64, i64);
+}
+
+/// An event as stored.
+#[derive(Debug, PartialEq, Eq, sqlx::FromRow)]
+struct Event {
+    seq: i64,
+    kind: String,
+    actor_id: i64,
+    created_at: i64,
+    payload: String,
+}
+
+struct Sqlite {
+    store: Arc<dyn Store>,
+    folder: TempDir,
+}
+
+impl Sqlite {
+    async fn open() -> Box<dyn Engine> {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
+        Box::new(Self {
+            store: store::open(&url).await.unwrap(),
+            folder,
+        })
+    }
+
+    async fn connect(&self) -> SqliteConnection {
+        let file = self.folder.path().join("gatehouse.db");
+        SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+            .await
+            .unwrap()
+    }
+}
+
+#[async_trait]
+impl Engine for Sqlite {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    async fn events(&self, project: ProjectId) -> Vec<Event> {
+        let text =
+            "SELECT seq, kind, actor_id, created_at, payload FROM events WHERE project_id = $1 ORDER BY seq";
+        sqlx::query_as(text)
+            .bind(project.0)
+            .fetch_all(&mut self.connect().await)
+            .await
+            .unwrap()
+    }
+
+    async fn counters(&self, project: ProjectId) -> (i64, i64) {
+        let text = "SELECT last_iid, last_event FROM projects WHERE id = $1";
+        sqlx::query_as(text)
+            .bind(project.0)
+            .fetch_one(&mut self.connect().await)
+            .await
+            .unwrap()
+    }
+}
+
+/// The time of the first change, and so many seconds later.
+fn at(seconds: i64) -> Time {
+    Time::from_timestamp_millis(1_700_000_000_000).unwrap() + TimeDelta::seconds(seconds)
+}
+
+/// The reason of a refusal.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> Reason {
+    match answer.unwrap_err() {
+        StoreError::Refused(error) => error.reason(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn fresh<A: std::fmt::Debug>(answer: Result<Done<A>, StoreError>) -> A {
+    match answer.unwrap() {
+        Done::Fresh(answer) => answer,
+        Done::Replayed(bytes) => panic!("answered before: {bytes:?}"),
+    }
+}
+
+/// A store with an administrator, a group `acme` and a private project `acme/web`.
+struct Ledger {
+    engine: Box<dyn Engine>,
+    store: Arc<dyn Store>,
+    root: User,
+    acme: Group,
+    web: ProjectId,
+}
+
+impl Ledger {
+    async fn on(engine: Box<dyn Engine>) -> Self {
+        let store = engine.store();
+        let secret = Secret::presented("root's");
+        let root = store.bootstrap(&secret.hash(), at(0)).await.unwrap().unwrap();
+        let acme = make_group(&*store, &root, None, "acme", Visibility::Private).await;
+        let web = make_project(&*store, &root, &acme, "web", Visibility::Private).await;
+        Self {
+            engine,
+            store,
+            root,
+            acme,
+            web,
+        }
+    }
+
+    /// On the usual terms.
+    fn terms<A: std::fmt::Debug + 'static>(&self, now: Time) -> Terms<A> {
+        terms(&self.root, now)
+    }
+
+    /// The terms of a request with a name and a digest.
+    fn named<A: std::fmt::Debug + 'static>(&self, now: Time, id: &str, fingerprint: &str) -> Terms<A> {
+        let request = Some(RequestKey {
+            id: id.into(),
+            fingerprint: fingerprint.into(),
+        });
+        Terms {
+            request,
+            ..self.terms(now)
+        }
+    }
+
+    async fn change(
+        &self,
+        project: ProjectId,
+        select: Select,
+        terms: Terms<ProjectAnswer>,
+        decide: Decide<ProjectState, ProjectChange>,
+    ) -> Result<Done<ProjectAnswer>, StoreError> {
+        self.store
+            .project_change(ProjectKey::Id(project), select, terms, decide)
+            .await
+    }
+
+    /// Records a deployment as the rules say.
+    async fn record_on(
+        &self,
+        project: ProjectId,
+        command: CreateDeployment,
+        terms: Terms<ProjectAnswer>,
+    ) -> Result<Done<ProjectAnswer>, StoreError> {
+        let select = Select::EnvironmentNamed(command.environment.clone());
+        let user = self.root.id;
+        let decide = Box::new(move |state: &ProjectState| {
+            let (environment, last) = (state.environment.as_ref(), state.last_success.as_ref());
+            deployment::create(&command, user, environment, state.slug_taken, last, state.now)
+        });
+        self.change(project, select, terms, decide).await
+    }
+
+    /// Records a deployment to `acme/web`.
+    async fn record(
+        &self,
+        environment: &str,
+        git_ref: &str,
+        status: DeploymentStatus,
+        now: Time,
+    ) -> Deployment {
+        let command = command(environment, git_ref, status);
+        fresh(self.record_on(self.web, command, self.terms(now)).await)
+            .deployment
+            .unwrap()
+    }
+
+    async fn move_to(
+        &self,
+        id: DeploymentId,
+        status: DeploymentStatus,
+        terms: Terms<ProjectAnswer>,
+    ) -> Result<Done<ProjectAnswer>, StoreError> {
+        let decide = Box::new(move |state: &ProjectState| {
+            let (deployment, environment) =
+                state.deployment.as_ref().zip(state.environment.as_ref()).unwrap();
+            deployment.move_to(status, environment, state.now)
+        });
+        self.change(self.web, Select::Deployment(id), terms, decide).await
+    }
+
+    async fn environment(&self, name: &str) -> Option<Environment> {
+        self.store
+            .environment_find(self.web, &EnvironmentKey::Name(name.into()))
+            .await
+            .unwrap()
+    }
+
+    async fn stop(&self, name: &str, now: Time) -> Environment {
+        let select = Select::Environment(EnvironmentKey::Name(name.into()));
+        let decide =
+            Box::new(|state: &ProjectState| state.environment.as_ref().unwrap().stop(true, state.now));
+        fresh(self.change(self.web, select, self.terms(now), decide).await)
+            .environment
+            .unwrap()
+    }
+
+    /// Makes these facts true.
+    async fn facts(&self, select: DirectorySelect, changes: Vec<DirectoryChange>) -> DirectoryAnswer {
+        facts(&*self.store, &self.root, select, changes).await
+    }
+
+    async fn user(&self, username: &str) -> User {
+        let new = NewUser {
+            username: username.into(),
+            name: username.into(),
+            email: None,
+            public_email: None,
+            avatar_url: None,
+            state: UserState::Active,
+            admin: false,
+            external: false,
+        };
+        let select = DirectorySelect::User(UserKey::Name(username.into()));
+        self.facts(select, vec![DirectoryChange::UserCreated(new)])
+            .await
+            .user
+            .unwrap()
+    }
+
+    async fn group(&self, parent: Option<&Group>, path: &str, visibility: Visibility) -> Group {
+        make_group(&*self.store, &self.root, parent, path, visibility).await
+    }
+
+    async fn project(&self, group: &Group, path: &str, visibility: Visibility) -> ProjectId {
+        make_project(&*self.store, &self.root, group, path, visibility).await
+    }
+
+    async fn member(&self, container: Container, user: &User, access_level: AccessLevel) {
+        let new = NewMembership {
+            container,
+            user_id: user.id,
+            access_level,
+        };
+        let select = DirectorySelect::User(UserKey::Id(user.id));
+        self.facts(select, vec![DirectoryChange::MembershipCreated(new)])
+            .await;
+    }
+}
+
+fn terms<A: std::fmt::Debug + 'static>(actor: &User, now: Time) -> Terms<A> {
+    Terms {
+        now,
+        actor: actor.id,
+        request: None,
+        validate_only: false,
+        encode: Arc::new(|answer| format!("{answer:?}").into_bytes()),
+    }
+}
+
+async fn facts(
+    store: &dyn Store,
+    actor: &User,
+    select: DirectorySelect,
+    changes: Vec<DirectoryChange>,
+) -> DirectoryAnswer {
+    let decide = Box::new(move |_: &DirectoryState| Ok(changes.clone()));
+    fresh(store.directory_change(select, terms(actor, at(0)), decide).await)
+}
+
+async fn make_group(
+    store: &dyn Store,
+    actor: &User,
+    parent: Option<&Group>,
+    path: &str,
+    visibility: Visibility,
+) -> Group {
+    let under = |above: Option<&String>, separator: &str| match above {
+        Some(above) => format!("{above}{separator}{path}"),
+        None => path.to_owned(),
+    };
+    let new = NewGroup {
+        parent_id: parent.map(|parent| parent.id),
+        path: path.into(),
+        full_path: under(parent.map(|parent| &parent.full_path), "/"),
+        name: path.into(),
+        full_name: under(parent.map(|parent| &parent.full_name), " / "),
+        description: String::new(),
+        visibility,
+        owner: None,
+    };
+    let select = DirectorySelect::User(UserKey::Id(actor.id));
+    facts(store, actor, select, vec![DirectoryChange::GroupCreated(new)])
+        .await
+        .group
+        .unwrap()
+}
+
+async fn make_project(
+    store: &dyn Store,
+    actor: &User,
+    group: &Group,
+    path: &str,
+    visibility: Visibility,
+) -> ProjectId {
+    let new = NewProject {
+        group: group.clone(),
+        path: path.into(),
+        full_path: format!("{}/{path}", group.full_path),
+        name: path.into(),
+        description: String::new(),
+        visibility,
+        default_branch: "main".into(),
+        archived: false,
+        creator_id: actor.id,
+    };
+    let select = DirectorySelect::User(UserKey::Id(actor.id));
+    facts(store, actor, select, vec![DirectoryChange::ProjectCreated(new)])
+        .await
+        .project
+        .unwrap()
+        .id
+}
+
+fn command(environment: &str, git_ref: &str, status: DeploymentStatus) -> CreateDeployment {
+    CreateDeployment {
+        environment: environment.into(),
+        sha: "a91957a858320c0e17f3a0eca7cfacbff50ea29a".into(),
+        git_ref: git_ref.into(),
+        tag: false,
+        status,
+    }
+}

@@ -1,0 +1,82 @@
+//! The server is away, slow, or comes back: 503 and never 502 or 504 (client traps 13, 14 and 22).
+
+use std::{sync::Arc, time::Duration};
+
+use gatehouse::{clock::SystemClock, rest::Options, server};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::rest::{Ask, Reply, RestServer};
+
+#[track_caller]
+fn assert_unavailable(reply: &Reply) {
+    assert_eq!(reply.told(), (503, r#"{"message":"503 Service Unavailable"}"#));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert!(
+        reply.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1,
+        "whole seconds"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_told_and_served_again_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
+    let (app, _) = server::open_app(&url, folder.path(), Arc::new(SystemClock))
+        .await
+        .unwrap();
+    let root = std::fs::read_to_string(folder.path().join(gatehouse::first_start::ROOT_TOKEN_FILE)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let sidecar = RestServer::start(Options {
+        grpc_url: format!("http://{address}"),
+        ..Options::default()
+    })
+    .await;
+    let read = Ask::new("GET", "version").by(root.trim());
+    let write = Ask::new("POST", "projects/1/environments")
+        .by(root.trim())
+        .form("name=qa");
+    for _ in 0..2 {
+        assert_unavailable(&sidecar.send(&read).await);
+        assert_unavailable(&sidecar.send(&write).await);
+        assert_eq!(
+            sidecar.send(&Ask::new("GET", "version")).await.status,
+            401,
+            "what it knows itself it tells"
+        );
+
+        let shutdown = CancellationToken::new();
+        let listener = TcpListener::bind(address).await.unwrap();
+        let serving = tokio::spawn(server::serve(
+            listener,
+            app.clone(),
+            server::Options::default(),
+            shutdown.clone(),
+        ));
+        for _ in 0..4 {
+            assert_eq!(sidecar.send(&read).await.status, 200);
+        }
+        assert_eq!(
+            sidecar.send(&write).await.told(),
+            (404, r#"{"message":"404 Project Not Found"}"#)
+        );
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+    }
+    assert_unavailable(&sidecar.send(&read).await);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_on() {
+    // Connections to it are made, as the kernel takes them, and nobody ever answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sidecar = RestServer::start(Options {
+        grpc_url: format!("http://{}", silent.local_addr().unwrap()),
+        timeout: Duration::from_millis(200),
+        ..Options::default()
+    })
+    .await;
+    assert_unavailable(&sidecar.send(&Ask::new("GET", "version").by("glpat-x")).await);
+}
