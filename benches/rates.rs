@@ -170,7 +170,10 @@ impl Process {
                 address.clone_into(&mut this.grpc);
                 seen += 1;
             } else if let Some(url) = line.strip_prefix("REST listens on http://") {
-                this.rest = url.split('/').next().unwrap_or_default().to_owned();
+                url.split('/')
+                    .next()
+                    .unwrap_or_default()
+                    .clone_into(&mut this.rest);
                 seen += 1;
             }
         }
@@ -194,15 +197,15 @@ fn with_token<T>(message: T, token: &str) -> Result<Request<T>, Failure> {
     Ok(request)
 }
 
-fn project(id: i64) -> Option<pb::ProjectRef> {
-    Some(pb::ProjectRef {
+fn project(id: i64) -> pb::ProjectRef {
+    pb::ProjectRef {
         by: Some(pb::project_ref::By::Id(id)),
-    })
+    }
 }
 
 fn creation(number: u64) -> pb::CreateDeploymentRequest {
     pb::CreateDeploymentRequest {
-        project: project(1 + i64::try_from(number).unwrap_or_default() % PROJECTS),
+        project: Some(project(1 + i64::try_from(number).unwrap_or_default() % PROJECTS)),
         environment: "production".into(),
         sha: format!("{number:040x}"),
         r#ref: "main".into(),
@@ -264,7 +267,7 @@ async fn grpc(
         match call {
             Call::Get => {
                 let id = 1 + i64::try_from(number * 7919 % DEPLOYMENTS)?;
-                let project = project(1 + (id - 1) % PROJECTS);
+                let project = Some(project(1 + (id - 1) % PROJECTS));
                 client
                     .get_deployment(with_token(
                         pb::GetDeploymentRequest {
@@ -277,7 +280,7 @@ async fn grpc(
             }
             Call::List => {
                 let request = pb::ListDeploymentsRequest {
-                    project: project(1 + i64::try_from(number)? % PROJECTS),
+                    project: Some(project(1 + i64::try_from(number)? % PROJECTS)),
                     ..Default::default()
                 };
                 client.list_deployments(with_token(request, &token)?).await?;

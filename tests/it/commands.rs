@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
@@ -350,4 +351,20 @@ fn a_database_is_migrated_without_being_served() {
         !folder.join("new/root-token").exists(),
         "that is for the first start"
     );
+}
+
+#[test]
+fn the_first_start_writes_a_token_for_its_owner_alone_and_the_next_one_keeps_it() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let file = folder.join("data/root-token");
+    let mut first = Serving::start(folder, "grpc", "gRPC listens");
+    let secret = fs::read_to_string(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!first.said.contains(secret.trim_end()), "the token was printed");
+    assert_eq!(first.stop(), Some(0));
+    let second = Serving::start(folder, "grpc", "gRPC listens");
+    assert_eq!(fs::read_to_string(&file).unwrap(), secret);
+    let output = run(folder, &format!("token list --grpc-url {}", second.grpc_url()));
+    assert!(output.status.success(), "{}", err(&output));
 }
