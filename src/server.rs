@@ -22,7 +22,7 @@ use crate::{
     grpc::{
         Services,
         auth::AuthLayer,
-        request::{Panicked, RequestLayer},
+        request::{DeadlineLayer, Panicked, RequestLayer},
     },
     pb::{
         self,
@@ -128,12 +128,12 @@ pub async fn serve(
         health.set_service_status(service, ServingStatus::Serving).await;
     }
     let router = Server::builder()
-        .timeout(options.request_timeout)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .tcp_keepalive(Some(Duration::from_mins(1)))
         .layer(RequestLayer)
         .layer(CatchPanicLayer::custom(Panicked))
+        .layer(DeadlineLayer::new(options.request_timeout))
         .layer(AuthLayer::new(app.clone()))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)

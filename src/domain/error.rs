@@ -27,6 +27,8 @@ pub enum Kind {
     Exhausted,
     /// Something that is needed is away.
     Unavailable,
+    /// It took too long.
+    Deadline,
     /// A defect.
     Internal,
 }
@@ -131,6 +133,8 @@ reasons! {
     OutcomeUnknown = "OUTCOME_UNKNOWN", Unavailable;
     /// A defect.
     Internal = "INTERNAL", Internal;
+    /// The call took longer than the server allows.
+    DeadlineExceeded = "DEADLINE_EXCEEDED", Deadline;
 }
 
 /// One field and what is wrong with it, in words that complete "`<field>` …".

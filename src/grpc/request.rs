@@ -5,10 +5,11 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Request, Response};
+use tokio::time::timeout;
 use tonic::body::Body;
 use tower::{Layer, Service};
 use tower_http::catch_panic::ResponseForPanic;
@@ -114,6 +115,67 @@ where
             Ok(response)
         };
         Box::pin(CURRENT.scope(id, serve.instrument(span)))
+    }
+}
+
+/// Bounds the time that a call may take.
+///
+/// The transport's own timer sees to the caller's deadline, and ends such a call without a reason: the caller has gone.
+/// This one is for callers who would wait for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadlineLayer {
+    limit: Duration,
+}
+
+impl DeadlineLayer {
+    /// Calls may take this long.
+    pub fn new(limit: Duration) -> Self {
+        Self { limit }
+    }
+}
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = DeadlineService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        DeadlineService {
+            limit: self.limit,
+            inner,
+        }
+    }
+}
+
+/// See [`DeadlineLayer`].
+#[derive(Debug, Clone)]
+pub struct DeadlineService<S> {
+    limit: Duration,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for DeadlineService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answer = timeout(self.limit, self.inner.call(request));
+        Box::pin(async move {
+            answer.await.unwrap_or_else(|_| {
+                let error = Error::new(
+                    Reason::DeadlineExceeded,
+                    "the call took longer than this server allows",
+                );
+                Ok(refuse(error).into_http())
+            })
+        })
     }
 }
 

@@ -25,6 +25,7 @@ fn code(kind: Kind) -> Code {
         Kind::Conflict => Code::Aborted,
         Kind::Exhausted => Code::ResourceExhausted,
         Kind::Unavailable => Code::Unavailable,
+        Kind::Deadline => Code::DeadlineExceeded,
         Kind::Internal => Code::Internal,
     }
 }
@@ -90,7 +91,7 @@ fn status(error: &Error) -> Status {
 )]
 pub fn refuse(error: Error) -> Status {
     match error.reason().kind() {
-        Kind::Internal | Kind::Unavailable => {
+        Kind::Internal | Kind::Unavailable | Kind::Deadline => {
             tracing::error!(reason = error.reason().name(), causes = causes(&error), "{error}");
         }
         _ => tracing::debug!(reason = error.reason().name(), "{error}"),

@@ -263,7 +263,9 @@ impl Failure {
             }
             ErrorReason::EtagMismatch | ErrorReason::Conflict => Self::locked(),
             ErrorReason::Overloaded => Self::overloaded(status),
-            ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown => Self::unavailable(),
+            ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown | ErrorReason::DeadlineExceeded => {
+                Self::unavailable()
+            }
             ErrorReason::Internal | ErrorReason::Unspecified => Self::defect(),
         }
     }
@@ -574,6 +576,11 @@ mod tests {
                 ErrorReason::Internal,
                 500,
                 r#"{"message":"500 Internal Server Error"}"#,
+            ),
+            (
+                ErrorReason::DeadlineExceeded,
+                503,
+                r#"{"message":"503 Service Unavailable"}"#,
             ),
         ];
         let known: Vec<ErrorReason> = (0..=i32::from(u8::MAX))

@@ -31,7 +31,8 @@ async fn a_server_that_is_away_is_told_and_served_again_when_it_is_back() {
     // Written at the first start.
     open().await.store().close().await;
     let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE)).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // On an address of its own: nobody else takes the port while the server is away.
+    let listener = TcpListener::bind("127.0.0.77:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let sidecar = RestServer::start(Options {
