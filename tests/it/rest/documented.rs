@@ -11,6 +11,7 @@ use crate::support::{
     rest::{Ask, Reply, Site, time},
 };
 
+/// The users' own document, beside the checkout where it is given.
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/documented-api.txt");
 
 #[track_caller]
@@ -144,10 +145,15 @@ fn assert_keys(documented: &Map<String, Value>, answered: &Map<String, Value>) {
 
 #[tokio::test]
 async fn every_key_of_the_users_document_is_there_in_its_order() {
-    let objects = documented_objects();
-    if objects.is_empty() && !Path::new(DOCUMENT).exists() {
+    if !Path::new(DOCUMENT).exists() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "the users' document has to be beside the checkout"
+        );
+        println!("SKIPPED: the users' document is not beside the checkout");
         return;
     }
+    let objects = documented_objects();
     let example = Example::play().await;
     let answered = [&example.get, &example.create, &example.update];
     assert_eq!(objects.len(), answered.len());
