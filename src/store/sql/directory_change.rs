@@ -38,10 +38,11 @@ impl<DB: Db> Work<DB> for Change {
     type Output = Done<DirectoryAnswer>;
 
     async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
+        lock::<DB>(&mut *connection).await?;
+        // Behind the lock: of two that come at once the second sees what the first answered.
         if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
             return Ok((Done::Replayed(answer), Keep::No));
         }
-        lock::<DB>(&mut *connection).await?;
         let state = self.state::<DB>(&mut *connection).await?;
         let changes = (self.decide)(&state)?;
         let mut apply = Apply::<DB> {

@@ -56,10 +56,11 @@ impl<DB: Db> Work<DB> for Change {
     type Output = Done<ProjectAnswer>;
 
     async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
+        let locked = lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
+        // Behind the lock: of two that come at once the second sees what the first answered.
         if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
             return Ok((Done::Replayed(answer), Keep::No));
         }
-        let locked = lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
         let state = self.state::<DB>(&mut *connection, locked.as_ref()).await?;
         let changes = (self.decide)(&state)?;
         let (Some(locked), Some(view)) = (locked, &state.view) else {

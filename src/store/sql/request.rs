@@ -12,7 +12,7 @@ use crate::{
         Time,
         error::{Error, Reason},
     },
-    store::{Result, Terms},
+    store::{Result, StoreError, Terms},
 };
 
 /// How long an answer is kept.
@@ -54,19 +54,24 @@ pub async fn remember<DB: Db, A>(
         return Ok(());
     };
     clear::<DB>(connection, terms.now).await?;
-    sql::<DB>(
+    let kept = sql::<DB>(
         "INSERT INTO requests (user_id, request_id, fingerprint, answer, created_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (user_id, request_id) DO UPDATE SET fingerprint = excluded.fingerprint, \
-         answer = excluded.answer, created_at = excluded.created_at",
+         answer = excluded.answer, created_at = excluded.created_at WHERE requests.created_at <= $6",
     )
     .bind(terms.actor.0)
     .bind(request.id.clone())
     .bind(request.fingerprint.clone())
     .bind((terms.encode)(answer))
     .bind(millis(terms.now))
+    .bind(millis(terms.now - KEPT))
     .run(connection)
     .await
     .map_err(failed::<DB>)?;
+    if kept == 0 {
+        // The same id was answered meanwhile under another lock. Done again, this one will see that.
+        return Err(StoreError::Conflict(sqlx::Error::RowNotFound));
+    }
     Ok(())
 }
 
