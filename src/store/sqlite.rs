@@ -129,3 +129,41 @@ impl Driver for Sqlite {
 }
 
 impl Db for Sqlite {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `.cargo/config.toml` says why.
+    #[tokio::test]
+    async fn sqlite_is_built_without_its_process_wide_mutexes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = SqliteConnection::connect_with(&options(&folder.path().join("store")))
+            .await
+            .unwrap();
+        let built: Vec<(String,)> = sqlx::query_as("PRAGMA compile_options")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let has = |name: &str| built.iter().any(|(option,)| option == name);
+        assert!(has("DEFAULT_MEMSTATUS=0"), "{built:?}");
+        assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{built:?}");
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_on_disk_before_it_is_answered_and_foreign_keys_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = SqliteConnection::connect_with(&options(&folder.path().join("store")))
+            .await
+            .unwrap();
+        for (pragma, wanted) in [("PRAGMA synchronous", 2), ("PRAGMA foreign_keys", 1)] {
+            let (value,): (i64,) = sqlx::query_as(pragma).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(value, wanted, "{pragma}");
+        }
+        let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(mode, "wal");
+    }
+}
