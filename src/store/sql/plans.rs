@@ -103,7 +103,7 @@ fn order_name(order: DeploymentOrder) -> &'static str {
 }
 
 #[tokio::test]
-async fn every_filter_with_every_order_walks_one_covering_index_from_where_the_page_begins() {
+async fn every_filter_with_every_order_walks_the_index_made_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let pool = SqlitePool::connect_with(sqlite::options(&folder.path().join("store")))
         .await
