@@ -19,7 +19,10 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     app::{App, Mutation},
-    domain::{access::Caller, error::Error},
+    domain::{
+        access::Caller,
+        error::{Error, Reason},
+    },
     store::{Done, RequestKey},
 };
 use status::refuse;
@@ -44,12 +47,11 @@ impl Services {
 
 /// The caller that the authentication layer found.
 fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, Status> {
-    request.extensions().get::<Arc<Caller>>().cloned().ok_or_else(|| {
-        refuse(Error::new(
-            crate::domain::error::Reason::TokenMissing,
-            "a token is required",
-        ))
-    })
+    request
+        .extensions()
+        .get::<Arc<Caller>>()
+        .cloned()
+        .ok_or_else(|| refuse(Error::new(Reason::TokenMissing, "a token is required")))
 }
 
 /// The caller and the message of a request.
@@ -107,7 +109,7 @@ where
         Done::Replayed(bytes) => {
             let message = Res::decode(&*bytes).map_err(|error| {
                 refuse(Error::caused(
-                    crate::domain::error::Reason::Internal,
+                    Reason::Internal,
                     "a remembered answer cannot be read",
                     error,
                 ))
