@@ -55,6 +55,7 @@ impl DeploymentService for Canned {
     ) -> Result<Response<pb::CreateDeploymentResponse>, Status> {
         Ok(Response::new(pb::CreateDeploymentResponse {
             deployment: Some(self.0.clone()),
+            ..Default::default()
         }))
     }
 
@@ -64,6 +65,7 @@ impl DeploymentService for Canned {
     ) -> Result<Response<pb::GetDeploymentResponse>, Status> {
         Ok(Response::new(pb::GetDeploymentResponse {
             deployment: Some(self.0.clone()),
+            ..Default::default()
         }))
     }
 
@@ -84,6 +86,7 @@ impl DeploymentService for Canned {
     ) -> Result<Response<pb::UpdateDeploymentStatusResponse>, Status> {
         Ok(Response::new(pb::UpdateDeploymentStatusResponse {
             deployment: Some(self.0.clone()),
+            ..Default::default()
         }))
     }
 
@@ -128,6 +131,7 @@ async fn answer_from_memory() -> Result<(), Failure> {
         updated_at: Some(now),
         finished_at: Some(now),
         etag: "\"42-1\"".into(),
+        ..Default::default()
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("gRPC listens on {}", listener.local_addr()?);

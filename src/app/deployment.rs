@@ -50,6 +50,7 @@ impl App {
                 state.environment.as_ref(),
                 state.slug_taken,
                 state.last_success.as_ref(),
+                false,
                 state.now,
             )
         });

@@ -132,6 +132,10 @@ pub enum ProjectAction {
     UpdateDeployment,
     /// Delete deployments.
     DestroyDeployment,
+    /// Decide about deployments, as far as their rules let one.
+    ApproveDeployment,
+    /// Say which environments are protected.
+    AdministerProtectedEnvironments,
     /// Read its environments.
     ReadEnvironment,
     /// Make environments.
@@ -154,12 +158,14 @@ pub enum ProjectAction {
 
 impl ProjectAction {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Read,
         Self::ReadDeployment,
         Self::CreateDeployment,
         Self::UpdateDeployment,
         Self::DestroyDeployment,
+        Self::ApproveDeployment,
+        Self::AdministerProtectedEnvironments,
         Self::ReadEnvironment,
         Self::CreateEnvironment,
         Self::UpdateEnvironment,
@@ -179,6 +185,8 @@ impl ProjectAction {
             Self::CreateDeployment => "create_deployment",
             Self::UpdateDeployment => "update_deployment",
             Self::DestroyDeployment => "destroy_deployment",
+            Self::ApproveDeployment => "approve_deployment",
+            Self::AdministerProtectedEnvironments => "administer_protected_environments",
             Self::ReadEnvironment => "read_environment",
             Self::CreateEnvironment => "create_environment",
             Self::UpdateEnvironment => "update_environment",
@@ -195,23 +203,28 @@ impl ProjectAction {
     fn level(self) -> AccessLevel {
         match self {
             Self::Read => AccessLevel::Guest,
-            Self::ReadDeployment | Self::ReadEnvironment => AccessLevel::Reporter,
+            Self::ReadDeployment | Self::ApproveDeployment | Self::ReadEnvironment => AccessLevel::Reporter,
             Self::CreateDeployment
             | Self::UpdateDeployment
             | Self::CreateEnvironment
             | Self::UpdateEnvironment
             | Self::StopEnvironment
             | Self::DestroyEnvironment => AccessLevel::Developer,
-            Self::DestroyDeployment | Self::StopStaleEnvironments | Self::Update | Self::ManageMembers => {
-                AccessLevel::Maintainer
-            }
+            Self::DestroyDeployment
+            | Self::AdministerProtectedEnvironments
+            | Self::StopStaleEnvironments
+            | Self::Update
+            | Self::ManageMembers => AccessLevel::Maintainer,
             Self::Administer => AccessLevel::Owner,
         }
     }
 
     /// Whether everyone may who can see the project without being a member.
     fn open_to_viewers(self) -> bool {
-        matches!(self, Self::Read | Self::ReadDeployment | Self::ReadEnvironment)
+        matches!(
+            self,
+            Self::Read | Self::ReadDeployment | Self::ApproveDeployment | Self::ReadEnvironment
+        )
     }
 
     /// Whether it writes what an archived project keeps as it is.
@@ -221,6 +234,7 @@ impl ProjectAction {
             Self::CreateDeployment
                 | Self::UpdateDeployment
                 | Self::DestroyDeployment
+                | Self::ApproveDeployment
                 | Self::CreateEnvironment
                 | Self::UpdateEnvironment
                 | Self::StopEnvironment
@@ -236,26 +250,38 @@ pub fn project<'a>(
     view: Option<&'a ProjectView>,
     action: ProjectAction,
 ) -> Result<&'a Project, Error> {
-    let view = view
-        .filter(|view| {
-            user.admin
-                || view.standing.level() >= Some(AccessLevel::Guest)
-                || open(user, view.project.visibility)
-        })
-        .ok_or_else(project_not_found)?;
-    let by_level = user.admin || view.standing.level() >= Some(action.level());
-    let by_visibility = action.open_to_viewers() && open(user, view.project.visibility);
-    if !by_level && !by_visibility {
+    let view = view.ok_or_else(project_not_found)?;
+    standing_in(user, &view.project, view.standing, action)?;
+    Ok(&view.project)
+}
+
+/// Refuses `action` to who has `standing` in the project but may not.
+pub fn standing_in(
+    user: &User,
+    project: &Project,
+    standing: Standing,
+    action: ProjectAction,
+) -> Result<(), Error> {
+    if !user.admin && !open(user, project.visibility) && standing.level() < Some(AccessLevel::Guest) {
+        return Err(project_not_found());
+    }
+    if !by_role(user, project, standing, action) {
         return Err(Error::denied(action.as_str()));
     }
-    if view.project.archived && action.frozen_by_archiving() {
+    if project.archived && action.frozen_by_archiving() {
         return Err(Error::new(
             Reason::ProjectArchived,
             "the project is archived, hence read-only",
         )
         .with("action", action.as_str()));
     }
-    Ok(&view.project)
+    Ok(())
+}
+
+/// Whether a user's role in the project, or that it is open, allows `action`; archived or not.
+pub fn by_role(user: &User, project: &Project, standing: Standing, action: ProjectAction) -> bool {
+    let by_level = user.admin || standing.level() >= Some(action.level());
+    by_level || (action.open_to_viewers() && open(user, project.visibility))
 }
 
 /// The refusal for a project that is not there, or not for this caller.
@@ -272,7 +298,7 @@ pub enum GroupAction {
     ReadMembers,
     /// Make a project in it.
     CreateProject,
-    /// Change it, make groups in it, manage its members and shares, delete it.
+    /// Change it, make groups in it, manage its members and shares, say which tiers are protected, delete it.
     Administer,
 }
 

@@ -146,6 +146,64 @@ impl DeploymentEvent {
     }
 }
 
+/// How a deployment stands to the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum GateState {
+    /// No approval was required when it was recorded.
+    #[default]
+    Open,
+    /// It was held and has not been let go.
+    Held,
+    /// It was held and let go.
+    Released,
+    /// It was told to have finished without having been let go (decision 7).
+    Bypassed,
+}
+
+impl GateState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Held, Self::Released, Self::Bypassed];
+
+    /// The word for it in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::Bypassed => "bypassed",
+        }
+    }
+
+    /// The state for a word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// Why a deployment failed, where Gatehouse knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureReason {
+    /// Somebody who may decide rejected it.
+    DeploymentRejected,
+}
+
+impl FailureReason {
+    /// Every reason.
+    pub const ALL: [Self; 1] = [Self::DeploymentRejected];
+
+    /// The word for it in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DeploymentRejected => "deployment_rejected",
+        }
+    }
+
+    /// The reason for a word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
 /// A deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
@@ -173,6 +231,10 @@ pub struct Deployment {
     pub updated_at: Time,
     /// When it last became success, failed or canceled.
     pub finished_at: Option<Time>,
+    /// How it stands to the gate.
+    pub gate: GateState,
+    /// Why it failed, where that is known.
+    pub failure_reason: Option<FailureReason>,
     /// Counts the changes; the etag shows it.
     pub version: i64,
 }
@@ -192,6 +254,8 @@ pub struct NewDeployment {
     pub user_id: UserId,
     /// The status it starts in.
     pub status: DeploymentStatus,
+    /// How it stands to the gate.
+    pub gate: GateState,
     /// Now, if it starts finished.
     pub finished_at: Option<Time>,
 }
@@ -259,18 +323,25 @@ fn check_ref(git_ref: &str) -> Result<(), Error> {
 
 /// Decides what recording a deployment changes.
 ///
-/// `environment` is the one of that name, if there is one, and `last` its last successful deployment. Recording the
-/// same success again changes nothing and answers with the record that is there (contract 1.3).
+/// `environment` is the one of that name, if there is one, and `last` its last successful deployment; `gated` tells
+/// whether it requires approvals. Recording the same success again changes nothing and answers with the record that is
+/// there (contract 1.3).
 pub fn create(
     command: &CreateDeployment,
     user_id: UserId,
     environment: Option<&Environment>,
     slug_taken: bool,
     last: Option<&Deployment>,
+    gated: bool,
     now: Time,
 ) -> Result<Vec<ProjectChange>, Error> {
     command.validate()?;
-    let status = command.status;
+    // What has happened is kept as told; what is about to happen waits (decisions 6 and 7).
+    let (status, gate) = match (gated, command.status) {
+        (false, status) => (status, GateState::Open),
+        (true, status) if status.is_finished() => (status, GateState::Bypassed),
+        (true, _) => (DeploymentStatus::Blocked, GateState::Held),
+    };
     if let Some(last) = last.filter(|last| last.repeats(command)) {
         return Ok(vec![ProjectChange::DeploymentKept(last.clone())]);
     }
@@ -289,6 +360,7 @@ pub fn create(
         sha: command.sha.clone(),
         user_id,
         status,
+        gate,
         finished_at: status.is_finished().then_some(now),
     })];
     if status == DeploymentStatus::Success {
@@ -327,8 +399,17 @@ impl Deployment {
         Ok(changes)
     }
 
+    /// The change that a rejection makes: the deployment fails at once (decision 6).
+    pub fn reject(&self, now: Time) -> Result<ProjectChange, Error> {
+        let mut change = self.on(DeploymentEvent::Drop, now)?;
+        if let ProjectChange::DeploymentMoved { after, .. } = &mut change {
+            after.failure_reason = Some(FailureReason::DeploymentRejected);
+        }
+        Ok(change)
+    }
+
     /// The change that `event` makes, or the refusal of a step that the life cycle does not have.
-    fn on(&self, event: DeploymentEvent, now: Time) -> Result<ProjectChange, Error> {
+    pub fn on(&self, event: DeploymentEvent, now: Time) -> Result<ProjectChange, Error> {
         let Some(to) = event.apply(self.status) else {
             let wanted = DeploymentStatus::ALL
                 .into_iter()
@@ -351,6 +432,13 @@ impl Deployment {
         after.status = to;
         after.updated_at = now;
         after.version += 1;
+        after.failure_reason = None;
+        after.gate = match (self.gate, event) {
+            (GateState::Held, DeploymentEvent::Unblock) => GateState::Released,
+            // Given up or rejected at the gate, and yet carried out.
+            (GateState::Held, DeploymentEvent::Succeed) => GateState::Bypassed,
+            (gate, _) => gate,
+        };
         if to.is_finished() {
             after.finished_at = Some(now);
         }
@@ -503,6 +591,8 @@ mod tests {
             created_at: at(1),
             updated_at: at(1),
             finished_at: None,
+            gate: GateState::Open,
+            failure_reason: None,
             version: 1,
         }
     }
@@ -605,6 +695,7 @@ mod tests {
                 Some(&environment),
                 false,
                 None,
+                false,
                 at(2),
             )
             .unwrap();
@@ -626,7 +717,16 @@ mod tests {
         let last = deployment(7, DeploymentStatus::Success);
         let environment = environment(EnvironmentState::Available);
         let changes = |command: &CreateDeployment| {
-            create(command, UserId(1), Some(&environment), false, Some(&last), at(2)).unwrap()
+            create(
+                command,
+                UserId(1),
+                Some(&environment),
+                false,
+                Some(&last),
+                false,
+                at(2),
+            )
+            .unwrap()
         };
         let same = command(DeploymentStatus::Success);
         assert_eq!(changes(&same), [ProjectChange::DeploymentKept(last.clone())]);
@@ -794,6 +894,7 @@ mod tests {
             None,
             false,
             None,
+            false,
             at(2),
         )
         .unwrap();
@@ -806,7 +907,7 @@ mod tests {
             environment: "a;b".into(),
             ..command(DeploymentStatus::Running)
         };
-        let error = create(&bad, UserId(3), None, false, None, at(2)).unwrap_err();
+        let error = create(&bad, UserId(3), None, false, None, false, at(2)).unwrap_err();
         assert_eq!(error.violations()[0].field, "environment.name");
     }
 }

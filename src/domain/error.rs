@@ -65,6 +65,12 @@ reasons! {
     InvalidResource = "INVALID_RESOURCE", InvalidArgument;
     /// The page token is not one of ours for this query.
     InvalidPageToken = "INVALID_PAGE_TOKEN", InvalidArgument;
+    /// The resume token is not one of ours for this stream.
+    InvalidResumeToken = "INVALID_RESUME_TOKEN", InvalidArgument;
+    /// A protection would not be valid.
+    InvalidProtection = "INVALID_PROTECTION", InvalidArgument;
+    /// An approval would not be valid.
+    InvalidApproval = "INVALID_APPROVAL", InvalidArgument;
     /// No token came with the call.
     TokenMissing = "TOKEN_MISSING", Unauthenticated;
     /// The token is unknown.
@@ -85,6 +91,12 @@ reasons! {
     PermissionDenied = "PERMISSION_DENIED", Forbidden;
     /// The project is read-only.
     ProjectArchived = "PROJECT_ARCHIVED", Forbidden;
+    /// A protection does not admit the caller.
+    EnvironmentProtected = "ENVIRONMENT_PROTECTED", Forbidden;
+    /// Nobody approves what they deploy.
+    SelfApproval = "SELF_APPROVAL", Forbidden;
+    /// The caller is not among those who decide.
+    ApprovalNotPermitted = "APPROVAL_NOT_PERMITTED", Forbidden;
     /// No such project, as far as the caller may know.
     ProjectNotFound = "PROJECT_NOT_FOUND", NotFound;
     /// No such group, as far as the caller may know.
@@ -101,6 +113,8 @@ reasons! {
     GroupShareNotFound = "GROUP_SHARE_NOT_FOUND", NotFound;
     /// No such token, or somebody else's.
     TokenNotFound = "TOKEN_NOT_FOUND", NotFound;
+    /// No such protected environment, or no such entry of it.
+    ProtectedEnvironmentNotFound = "PROTECTED_ENVIRONMENT_NOT_FOUND", NotFound;
     /// The natural key is taken.
     AlreadyExists = "ALREADY_EXISTS", AlreadyExists;
     /// The life cycle has no such step.
@@ -119,6 +133,18 @@ reasons! {
     LastAdministrator = "LAST_ADMINISTRATOR", Precondition;
     /// It changed after the time given.
     ModifiedSince = "MODIFIED_SINCE", Precondition;
+    /// There is nothing to decide.
+    EnvironmentNotProtected = "ENVIRONMENT_NOT_PROTECTED", Precondition;
+    /// No approvals are asked for.
+    ApprovalsNotConfigured = "APPROVALS_NOT_CONFIGURED", Precondition;
+    /// It is not blocked.
+    NotWaitingForApprovals = "NOT_WAITING_FOR_APPROVALS", Precondition;
+    /// No rule of the caller has that name.
+    NoRuleRepresented = "NO_RULE_REPRESENTED", Precondition;
+    /// It can no longer be expected.
+    WaitUnmet = "WAIT_UNMET", Precondition;
+    /// It did not come in time.
+    WaitTimedOut = "WAIT_TIMED_OUT", Deadline;
     /// It is not what the caller read.
     EtagMismatch = "ETAG_MISMATCH", Conflict;
     /// The request id was used for something else.
@@ -146,12 +172,24 @@ pub struct FieldViolation {
     pub description: String,
 }
 
+/// One thing in the way of a refused step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What kind, as a word in capitals (`APPROVALS_MISSING`).
+    pub kind: &'static str,
+    /// What it is about, for example `approval_rules/12`; may be empty.
+    pub subject: String,
+    /// The same for people.
+    pub description: String,
+}
+
 /// A refusal.
 #[derive(Debug, thiserror::Error)]
 pub struct Error {
     reason: Reason,
     message: String,
     violations: Vec<FieldViolation>,
+    obstacles: Vec<Obstacle>,
     metadata: Vec<(&'static str, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -169,6 +207,7 @@ impl Error {
             reason,
             message: message.into(),
             violations: Vec::new(),
+            obstacles: Vec::new(),
             metadata: Vec::new(),
             source: None,
         }
@@ -211,6 +250,11 @@ impl Error {
         }
     }
 
+    /// A part of a protection that would not be valid: an entry (`approval_rules[1]`) or a field.
+    pub fn protection(part: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::violating(Reason::InvalidProtection, part, description)
+    }
+
     fn violating(reason: Reason, field: impl Into<String>, description: impl Into<String>) -> Self {
         let violation = FieldViolation {
             field: field.into(),
@@ -230,13 +274,23 @@ impl Error {
         self
     }
 
+    /// The same refusal with what is in the way.
+    #[must_use]
+    pub fn because_of(mut self, obstacles: impl IntoIterator<Item = Obstacle>) -> Self {
+        self.obstacles.extend(obstacles);
+        self
+    }
+
+    /// The same refusal for another reason.
+    #[must_use]
+    pub fn with_reason(self, reason: Reason) -> Self {
+        Self { reason, ..self }
+    }
+
     /// The same refusal, of the request's fields instead of the resource's.
     #[must_use]
     pub fn into_argument(self) -> Self {
-        Self {
-            reason: Reason::InvalidArgument,
-            ..self
-        }
+        self.with_reason(Reason::InvalidArgument)
     }
 
     /// The same refusal with the violations of another one added.
@@ -255,6 +309,11 @@ impl Error {
     /// The fields that are wrong.
     pub fn violations(&self) -> &[FieldViolation] {
         &self.violations
+    }
+
+    /// What is in the way of a refused step.
+    pub fn obstacles(&self) -> &[Obstacle] {
+        &self.obstacles
     }
 
     /// What else a machine may want to know.
@@ -280,6 +339,11 @@ impl Violations {
                 None
             }
         }
+    }
+
+    /// Whether nothing was refused so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Refuses if anything was refused.

@@ -1,11 +1,15 @@
 //! Changes: the facts that decisions produce, the store writes, and the project's event log tells.
 
 use super::{
+    Time,
+    approval::{ApprovalDraft, ApprovalStatus},
     deployment::{Deployment, DeploymentStatus, NewDeployment},
-    environment::{Environment, EnvironmentState, NewEnvironment},
+    environment::{Environment, EnvironmentState, EnvironmentTier, NewEnvironment},
+    id::{ApprovalRuleId, DeploymentId, EnvironmentId, GroupId, Iid, ProjectId, UserId},
+    protection::ProtectionChange,
 };
 
-/// One fact about a project's deployments and environments, to be made true in one transaction with its siblings.
+/// One fact about a project's deployments, approvals, environments and protections, to be made true in one transaction with its siblings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProjectChange {
     /// A deployment is recorded, with its environment where that is new.
@@ -32,6 +36,25 @@ pub enum ProjectChange {
     },
     /// An environment is deleted, and its deployments with it.
     EnvironmentDeleted(Environment),
+    /// Somebody decides about a deployment.
+    ApprovalSubmitted {
+        /// What they had decided.
+        before: Option<ApprovalStatus>,
+        /// What they decide.
+        after: ApprovalDraft,
+        /// How many approvals are missing after it.
+        pending_approval_count: i64,
+    },
+    /// A deployment leaves the gate: from now on each decision stands under the rule that it counted for. Nothing that
+    /// the log would tell.
+    ApprovalsCounted {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// For each voter the rule.
+        rules: Vec<(UserId, Option<ApprovalRuleId>)>,
+    },
+    /// A protection of the project is made, changes or goes.
+    Protection(ProtectionChange),
 }
 
 /// What kind of event the log tells of.
@@ -49,9 +72,36 @@ pub enum EventKind {
     EnvironmentUpdated,
     /// An environment was deleted.
     EnvironmentDeleted,
+    /// Somebody decided about a deployment.
+    ApprovalSubmitted,
+    /// An environment, or a tier of a group above, was protected.
+    ProtectedEnvironmentCreated,
+    /// A protection changed.
+    ProtectedEnvironmentUpdated,
+    /// A protection was taken away.
+    ProtectedEnvironmentDeleted,
 }
 
 impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::DeploymentCreated,
+        Self::DeploymentStatusChanged,
+        Self::DeploymentDeleted,
+        Self::EnvironmentCreated,
+        Self::EnvironmentUpdated,
+        Self::EnvironmentDeleted,
+        Self::ApprovalSubmitted,
+        Self::ProtectedEnvironmentCreated,
+        Self::ProtectedEnvironmentUpdated,
+        Self::ProtectedEnvironmentDeleted,
+    ];
+
+    /// The kind for a word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// The word for it in the store.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,6 +111,104 @@ impl EventKind {
             Self::EnvironmentCreated => "environment_created",
             Self::EnvironmentUpdated => "environment_updated",
             Self::EnvironmentDeleted => "environment_deleted",
+            Self::ApprovalSubmitted => "approval_submitted",
+            Self::ProtectedEnvironmentCreated => "protected_environment_created",
+            Self::ProtectedEnvironmentUpdated => "protected_environment_updated",
+            Self::ProtectedEnvironmentDeleted => "protected_environment_deleted",
         }
     }
+}
+
+/// One thing that happened in a project, as its log tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The project.
+    pub project_id: ProjectId,
+    /// Its number in the project's log: 1, 2, 3 and so on, in the order of the commits.
+    pub seq: i64,
+    /// What happened.
+    pub kind: EventKind,
+    /// Who did it, or whose change led to it.
+    pub actor_id: UserId,
+    /// When.
+    pub created_at: Time,
+    /// To what.
+    pub subject: EventSubject,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventSubject {
+    /// A deployment.
+    Deployment {
+        /// Which.
+        id: DeploymentId,
+        /// Its number in the project.
+        iid: Iid,
+        /// Its environment.
+        environment_id: EnvironmentId,
+        /// The environment's name.
+        environment: String,
+        /// The branch or tag.
+        git_ref: String,
+        /// Whether `git_ref` is a tag.
+        tag: bool,
+        /// The commit.
+        sha: String,
+        /// The status before; none: it was not there.
+        before: Option<DeploymentStatus>,
+        /// The status after; none: it is no longer there.
+        after: Option<DeploymentStatus>,
+        /// It went past a gate that had not let it go.
+        gate_bypassed: bool,
+    },
+    /// An environment.
+    Environment {
+        /// Which.
+        id: EnvironmentId,
+        /// Its name.
+        name: String,
+        /// Its tier after the change.
+        tier: EnvironmentTier,
+        /// The state before; none: it was not there.
+        before: Option<EnvironmentState>,
+        /// The state after; none: it is no longer there.
+        after: Option<EnvironmentState>,
+    },
+    /// A decision.
+    Approval {
+        /// The deployment.
+        deployment_id: DeploymentId,
+        /// Its number in the project.
+        iid: Iid,
+        /// Its environment.
+        environment_id: EnvironmentId,
+        /// The environment's name.
+        environment: String,
+        /// Who decided.
+        user_id: UserId,
+        /// What they had decided.
+        before: Option<ApprovalStatus>,
+        /// What they decided.
+        after: ApprovalStatus,
+        /// What they said.
+        comment: Option<String>,
+        /// As whom.
+        represented_as: String,
+        /// How many approvals are missing after it.
+        pending_approval_count: i64,
+    },
+    /// A protection.
+    Protection {
+        /// The environment's name, or the tier.
+        name: String,
+        /// The group, if it is a group's.
+        group_id: Option<GroupId>,
+        /// How many approvals are needed after the change, where no rule applies.
+        required_approval_count: i64,
+        /// How many deploy access levels it has after the change.
+        deploy_access_levels: i64,
+        /// How many rules it has after the change.
+        approval_rules: i64,
+    },
 }

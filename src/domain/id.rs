@@ -37,6 +37,14 @@ ids! {
     DeploymentId
     /// A deployment's number within its project.
     Iid
+    /// A protected environment's id.
+    ProtectionId
+    /// The id of a deploy access level.
+    DeployAccessLevelId
+    /// An approval rule's id.
+    ApprovalRuleId
+    /// An approval's id.
+    ApprovalId
 }
 
 /// How a caller names a project.

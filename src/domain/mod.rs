@@ -4,14 +4,19 @@
 //! calls these rules inside its write transactions; nothing else decides anything.
 
 pub mod access;
+pub mod approval;
 pub mod deployment;
 pub mod directory;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod gate;
 pub mod guard;
 pub mod id;
+pub mod matching;
 pub mod page;
+pub mod person;
+pub mod protection;
 pub mod text;
 pub mod token;
 

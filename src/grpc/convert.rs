@@ -7,7 +7,8 @@ use crate::{
     domain::{
         Time,
         access::AccessLevel,
-        deployment::{Deployment, DeploymentStatus},
+        approval::ApprovalStatus,
+        deployment::{Deployment, DeploymentStatus, FailureReason, GateState},
         directory::{
             Container, Group, GroupShare, Membership, Project, Standing, User, UserState, UserSummary,
             Visibility,
@@ -19,6 +20,7 @@ use crate::{
             UserKey,
         },
         page::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PageRequest},
+        protection::GroupInheritance,
         token::{Scope, Token},
     },
     pb::v1 as pb,
@@ -193,6 +195,10 @@ enums! {
         Minimal = Minimal, Guest = Guest, Planner = Planner, Reporter = Reporter, Developer = Developer,
         Maintainer = Maintainer, Owner = Owner,
     }
+    approval_status, read_approval_status: ApprovalStatus <=> ApprovalStatus {
+        Approved = Approved, Rejected = Rejected,
+    }
+    inheritance, read_inheritance: GroupInheritance <=> GroupInheritance { Direct = Direct, Inherited = Inherited }
     scope, read_scope: TokenScope <=> Scope { Api = Api, ReadApi = ReadApi }
 }
 
@@ -201,6 +207,13 @@ pub fn visibility_or_private(value: i32) -> Result<Visibility, Error> {
     match value {
         0 => Ok(Visibility::Private),
         value => read_visibility("visibility", value),
+    }
+}
+
+fn failure_reason(reason: Option<FailureReason>) -> pb::DeploymentFailureReason {
+    match reason {
+        None => pb::DeploymentFailureReason::Unspecified,
+        Some(FailureReason::DeploymentRejected) => pb::DeploymentFailureReason::DeploymentRejected,
     }
 }
 
@@ -220,6 +233,8 @@ pub fn deployment(deployment: &Deployment) -> pb::Deployment {
         updated_at: Some(timestamp(deployment.updated_at)),
         finished_at: deployment.finished_at.map(timestamp),
         etag: deployment.etag(),
+        gate_bypassed: deployment.gate == GateState::Bypassed,
+        failure_reason: failure_reason(deployment.failure_reason).into(),
     }
 }
 
@@ -313,6 +328,7 @@ pub fn project(project: &Project) -> pb::Project {
         visibility: visibility(project.visibility).into(),
         default_branch: project.default_branch.clone(),
         archived: project.archived,
+        allow_self_approval: project.allow_self_approval,
         group: Some(group(&project.group)),
         creator_id: project.creator_id.0,
         created_at: Some(timestamp(project.created_at)),

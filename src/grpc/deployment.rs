@@ -25,12 +25,16 @@ use crate::{
 fn created(answer: &ProjectAnswer) -> CreateDeploymentResponse {
     CreateDeploymentResponse {
         deployment: answer.deployment.as_ref().map(convert::deployment),
+        approval_state: None,
+        viewer: None,
     }
 }
 
 fn updated(answer: &ProjectAnswer) -> UpdateDeploymentStatusResponse {
     UpdateDeploymentStatusResponse {
         deployment: answer.deployment.as_ref().map(convert::deployment),
+        approval_state: None,
+        viewer: None,
     }
 }
 
@@ -152,6 +156,8 @@ impl DeploymentService for Services {
             .map_err(refuse)?;
         Ok(Response::new(GetDeploymentResponse {
             deployment: Some(convert::deployment(&deployment)),
+            approval_state: None,
+            viewer: None,
         }))
     }
 

@@ -41,6 +41,7 @@ fn resource(reason: Reason) -> Option<&'static str> {
         Reason::MembershipNotFound => Some("gatehouse.v1.Membership"),
         Reason::GroupShareNotFound => Some("gatehouse.v1.GroupShare"),
         Reason::TokenNotFound => Some("gatehouse.v1.Token"),
+        Reason::ProtectedEnvironmentNotFound => Some("gatehouse.v1.ProtectedEnvironment"),
         _ => None,
     }
 }
@@ -72,11 +73,15 @@ fn status(error: &Error) -> Status {
         details.set_resource_info(resource, "", "", message.clone());
     }
     if kind == Kind::Precondition {
-        details.set_precondition_failure(vec![PreconditionViolation::new(
-            reason.name(),
-            "",
-            message.clone(),
-        )]);
+        let obstacles = error
+            .obstacles()
+            .iter()
+            .map(|o| PreconditionViolation::new(o.kind, o.subject.clone(), o.description.clone()));
+        let mut violations: Vec<_> = obstacles.collect();
+        if violations.is_empty() {
+            violations.push(PreconditionViolation::new(reason.name(), "", message.clone()));
+        }
+        details.set_precondition_failure(violations);
     }
     if matches!(kind, Kind::Conflict | Kind::Exhausted | Kind::Unavailable) {
         details.set_retry_info(Some(RETRY_AFTER));

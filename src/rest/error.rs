@@ -219,6 +219,10 @@ impl Failure {
                 Self::bad_request(status.message())
             }
             ErrorReason::InvalidArgument => Self::invalid_parameters(&parameter_errors(status)),
+            ErrorReason::InvalidProtection => {
+                Self::message(StatusCode::UNPROCESSABLE_ENTITY, sentences(status))
+            }
+            ErrorReason::InvalidApproval => Self::message(StatusCode::BAD_REQUEST, sentences(status)),
             ErrorReason::InvalidPageToken => Self::error(StatusCode::BAD_REQUEST, "cursor is invalid"),
             ErrorReason::InvalidResource | ErrorReason::AlreadyExists => {
                 Self::message(StatusCode::BAD_REQUEST, resource_errors(status))
@@ -232,6 +236,7 @@ impl Failure {
             ErrorReason::SudoUserNotFound => Self::sudo_user_not_found(&metadata(status, "user")),
             ErrorReason::PermissionDenied
             | ErrorReason::ProjectArchived
+            | ErrorReason::EnvironmentProtected
             | ErrorReason::EnvironmentNotStopped => Self::forbidden(),
             ErrorReason::ProjectNotFound => Self::message(StatusCode::NOT_FOUND, "404 Project Not Found"),
             ErrorReason::GroupNotFound => Self::message(StatusCode::NOT_FOUND, "404 Group Not Found"),
@@ -240,7 +245,33 @@ impl Failure {
             | ErrorReason::DeploymentNotFound
             | ErrorReason::MembershipNotFound
             | ErrorReason::GroupShareNotFound
-            | ErrorReason::TokenNotFound => Self::not_found(),
+            | ErrorReason::TokenNotFound
+            | ErrorReason::ProtectedEnvironmentNotFound => Self::not_found(),
+            ErrorReason::EnvironmentNotProtected => {
+                Self::message(StatusCode::BAD_REQUEST, "This environment is not protected.")
+            }
+            ErrorReason::SelfApproval => Self::message(
+                StatusCode::BAD_REQUEST,
+                "You cannot approve your own deployment. This configuration can be adjusted in the protected \
+                 environment settings.",
+            ),
+            ErrorReason::ApprovalsNotConfigured => Self::message(
+                StatusCode::BAD_REQUEST,
+                "Deployment approvals is not configured for this environment.",
+            ),
+            ErrorReason::NotWaitingForApprovals => Self::message(
+                StatusCode::BAD_REQUEST,
+                "This deployment is not waiting for approvals.",
+            ),
+            ErrorReason::ApprovalNotPermitted => Self::message(
+                StatusCode::BAD_REQUEST,
+                "You don't have permission to approve this deployment. Contact the project or group owner for help.",
+            ),
+            ErrorReason::NoRuleRepresented => Self::message(
+                StatusCode::BAD_REQUEST,
+                "There are no approval rules for the given `represent_as` parameter. Use a valid User/Group/Role \
+                 name instead.",
+            ),
             ErrorReason::InvalidTransition => {
                 let text = format!("cannot transition via \"{}\"", metadata(status, "event"));
                 Self::message(StatusCode::BAD_REQUEST, json!({ "status": [text] }))
@@ -255,17 +286,20 @@ impl Failure {
             ErrorReason::EnvironmentStopRefused => {
                 Self::bad_request("Attempted to stop the environment but failed to change the status")
             }
-            ErrorReason::GroupNotEmpty | ErrorReason::LastAdministrator | ErrorReason::RequestIdReused => {
-                Self::bad_request(status.message())
-            }
+            ErrorReason::GroupNotEmpty
+            | ErrorReason::LastAdministrator
+            | ErrorReason::RequestIdReused
+            | ErrorReason::InvalidResumeToken
+            | ErrorReason::WaitUnmet => Self::bad_request(status.message()),
             ErrorReason::ModifiedSince => {
                 Self::message(StatusCode::PRECONDITION_FAILED, "412 Precondition Failed")
             }
             ErrorReason::EtagMismatch | ErrorReason::Conflict => Self::locked(),
             ErrorReason::Overloaded => Self::overloaded(status),
-            ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown | ErrorReason::DeadlineExceeded => {
-                Self::unavailable()
-            }
+            ErrorReason::StoreUnavailable
+            | ErrorReason::OutcomeUnknown
+            | ErrorReason::DeadlineExceeded
+            | ErrorReason::WaitTimedOut => Self::unavailable(),
             ErrorReason::Internal | ErrorReason::Unspecified => Self::defect(),
         }
     }
@@ -361,6 +395,24 @@ fn resource_errors(status: &Status) -> Value {
         .map(|(field, texts)| (field, json!(texts)))
         .collect::<Map<_, _>>()
         .into()
+}
+
+/// `["<Sentence>", ...]`: an entry is told by its place (`approval_rules[1]: ...`), a field by its name in words
+/// (decision 21).
+fn sentences(status: &Status) -> Value {
+    violations(status)
+        .into_iter()
+        .map(|violation| {
+            if violation.field.contains('[') {
+                return format!("{}: {}", violation.field, violation.description);
+            }
+            let words = violation.field.replace('_', " ");
+            let mut letters = words.chars();
+            let first = letters.next().map(|first| first.to_ascii_uppercase());
+            let name: String = first.into_iter().chain(letters).collect();
+            format!("{name} {}", violation.description)
+        })
+        .collect()
 }
 
 /// Clients read `Retry-After` as an integer, and zero would make them spin.

@@ -546,6 +546,8 @@ mod tests {
             updated_at: at("2016-08-11T11:34:01.123Z"),
             finished_at: at("2016-08-11T11:34:01.123Z"),
             etag: "x".to_owned(),
+            gate_bypassed: false,
+            failure_reason: 0,
         }
     }
 
@@ -577,6 +579,7 @@ mod tests {
             description: String::new(),
             visibility: v1::Visibility::Private.into(),
             default_branch: "main".to_owned(),
+            allow_self_approval: false,
             archived: false,
             group: Some(v1::Group {
                 id: 3,

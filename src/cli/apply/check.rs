@@ -182,6 +182,7 @@ impl Check {
             visibility,
             default_branch: raw.default_branch,
             archived: raw.archived,
+            allow_self_approval: raw.allow_pipeline_trigger_approve_deployment,
         }
     }
 

@@ -55,6 +55,7 @@ pub(super) struct Project {
     pub visibility: Option<String>,
     pub default_branch: Option<String>,
     pub archived: Option<bool>,
+    pub allow_pipeline_trigger_approve_deployment: Option<bool>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

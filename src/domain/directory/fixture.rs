@@ -59,6 +59,7 @@ pub fn project(id: i64, full_path: &str) -> Project {
         visibility: Visibility::Private,
         default_branch: "main".to_owned(),
         archived: false,
+        allow_self_approval: false,
         group: group(1, above),
         creator_id: UserId(1),
         created_at: now(),

@@ -175,6 +175,8 @@ pub struct Project {
     pub default_branch: String,
     /// Read-only.
     pub archived: bool,
+    /// Whether who records a deployment may approve it themself (decision 8).
+    pub allow_self_approval: bool,
     /// The group it is in.
     pub group: Group,
     /// Who created it.

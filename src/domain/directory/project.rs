@@ -27,6 +27,8 @@ pub struct CreateProject {
     pub default_branch: String,
     /// Read-only from the start.
     pub archived: bool,
+    /// Whether who records a deployment may approve it themself.
+    pub allow_self_approval: bool,
 }
 
 /// What a caller wants changed; what is absent stays.
@@ -42,6 +44,8 @@ pub struct UpdateProject {
     pub default_branch: Option<String>,
     /// Whether it is read-only.
     pub archived: Option<bool>,
+    /// Whether who records a deployment may approve it themself.
+    pub allow_self_approval: Option<bool>,
 }
 
 /// A project about to be made.
@@ -63,6 +67,8 @@ pub struct NewProject {
     pub default_branch: String,
     /// Read-only.
     pub archived: bool,
+    /// Whether who records a deployment may approve it themself.
+    pub allow_self_approval: bool,
     /// Who creates it.
     pub creator_id: UserId,
 }
@@ -77,6 +83,7 @@ impl UpdateProject {
             visibility: self.visibility.unwrap_or_default(),
             default_branch: self.default_branch.clone().unwrap_or_default(),
             archived: self.archived.unwrap_or_default(),
+            allow_self_approval: self.allow_self_approval.unwrap_or_default(),
         }
     }
 
@@ -119,6 +126,7 @@ pub fn create_project(
         visibility: command.visibility,
         default_branch: branch,
         archived: command.archived,
+        allow_self_approval: command.allow_self_approval,
         creator_id: creator,
         group: group.clone(),
     })])
@@ -154,6 +162,7 @@ impl Project {
             default_branch: replaced(&command.default_branch, &self.default_branch),
             visibility: command.visibility.unwrap_or(self.visibility),
             archived: command.archived.unwrap_or(self.archived),
+            allow_self_approval: command.allow_self_approval.unwrap_or(self.allow_self_approval),
             ..self.clone()
         };
         if after == *self {

@@ -45,6 +45,7 @@ fn create_command(request: &pb::CreateProjectRequest) -> Result<CreateProject, E
         visibility: convert::visibility_or_private(request.visibility)?,
         default_branch: request.default_branch.clone(),
         archived: false,
+        allow_self_approval: request.allow_self_approval,
     })
 }
 
@@ -58,6 +59,7 @@ fn update_command(request: &pb::UpdateProjectRequest) -> Result<UpdateProject, E
         visibility: visibility.transpose()?,
         default_branch: request.default_branch.clone(),
         archived: request.archived,
+        allow_self_approval: request.allow_self_approval,
     })
 }
 

@@ -87,6 +87,8 @@ impl v1::deployment_service_server::DeploymentService for Fake {
     ) -> Result<Response<v1::CreateDeploymentResponse>, Status> {
         self.answer(request, |_| v1::CreateDeploymentResponse {
             deployment: Some(deployment(42)),
+            approval_state: None,
+            viewer: None,
         })
     }
 
@@ -96,6 +98,8 @@ impl v1::deployment_service_server::DeploymentService for Fake {
     ) -> Result<Response<v1::GetDeploymentResponse>, Status> {
         self.answer(request, |asked| v1::GetDeploymentResponse {
             deployment: Some(deployment(asked.deployment_id)),
+            approval_state: None,
+            viewer: None,
         })
     }
 
@@ -112,6 +116,8 @@ impl v1::deployment_service_server::DeploymentService for Fake {
     ) -> Result<Response<v1::UpdateDeploymentStatusResponse>, Status> {
         self.answer(request, |_| v1::UpdateDeploymentStatusResponse {
             deployment: Some(deployment(42)),
+            approval_state: None,
+            viewer: None,
         })
     }
 

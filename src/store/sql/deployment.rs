@@ -28,7 +28,7 @@ const NARROW_MAX: i64 = 10_000;
 
 /// The columns of a [`DeploymentRow`].
 const COLUMNS: &str = "SELECT d.id, d.project_id, d.iid, d.ref, d.tag, d.sha, d.status, d.created_at, d.updated_at, \
-     d.finished_at, d.version, e.id AS environment_id, e.name AS environment_name, e.slug AS environment_slug, \
+     d.finished_at, d.gate, d.failure_reason, d.version, e.id AS environment_id, e.name AS environment_name, e.slug AS environment_slug, \
      e.external_url AS environment_external_url, e.created_at AS environment_created_at, \
      e.updated_at AS environment_updated_at, u.id AS user_id, u.username, u.name AS user_name, u.public_email, \
      u.avatar_url, u.state AS user_state";
@@ -76,7 +76,8 @@ pub async fn insert<DB: Db>(
 ) -> Result<DeploymentId> {
     let (id,) = sql::<DB>(
         "INSERT INTO deployments (project_id, iid, environment_id, ref, tag, sha, user_id, status, created_at, \
-         updated_at, finished_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1) RETURNING id",
+         updated_at, finished_at, gate, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1) \
+         RETURNING id",
     )
     .bind(project.0)
     .bind(iid.0)
@@ -89,6 +90,7 @@ pub async fn insert<DB: Db>(
     .bind(now)
     .bind(now)
     .bind(new.finished_at.map_or(NOT_FINISHED, millis))
+    .bind(new.gate.as_str().to_owned())
     .one::<(i64,)>(connection)
     .await
     .map_err(failed::<DB>)?;
@@ -98,12 +100,15 @@ pub async fn insert<DB: Db>(
 /// Writes what a step of the life cycle changes.
 pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Deployment) -> Result<()> {
     sql::<DB>(
-        "UPDATE deployments SET status = $2, updated_at = $3, finished_at = $4, version = $5 WHERE id = $1",
+        "UPDATE deployments SET status = $2, updated_at = $3, finished_at = $4, gate = $5, failure_reason = $6, \
+         version = $7 WHERE id = $1",
     )
     .bind(after.id.0)
     .bind(after.status.as_str().to_owned())
     .bind(millis(after.updated_at))
     .bind(after.finished_at.map_or(NOT_FINISHED, millis))
+    .bind(after.gate.as_str().to_owned())
+    .bind(after.failure_reason.map(|reason| reason.as_str().to_owned()))
     .bind(after.version)
     .run(connection)
     .await

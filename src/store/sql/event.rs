@@ -6,10 +6,13 @@ use super::{Db, failed, row::millis, seam::sql};
 use crate::{
     domain::{
         Time,
-        deployment::{Deployment, DeploymentStatus},
+        approval::ApprovalStatus,
+        deployment::{Deployment, DeploymentStatus, GateState},
+        directory::Container,
         environment::{Environment, EnvironmentState},
-        event::EventKind,
+        event::{EventKind, EventSubject},
         id::{ProjectId, UserId},
+        protection::ProtectedEnvironment,
     },
     store::Result,
 };
@@ -32,7 +35,7 @@ impl Log {
         &mut self,
         connection: &mut DB::Connection,
         kind: EventKind,
-        payload: Value,
+        subject: &EventSubject,
     ) -> Result<()> {
         self.last += 1;
         sql::<DB>(
@@ -44,7 +47,7 @@ impl Log {
         .bind(kind.as_str().to_owned())
         .bind(self.actor.0)
         .bind(millis(self.now))
-        .bind(payload.to_string())
+        .bind(payload(subject).to_string())
         .run(connection)
         .await
         .map_err(failed::<DB>)?;
@@ -52,23 +55,24 @@ impl Log {
     }
 }
 
-/// What an event tells of a deployment; `before` is null for what did not exist, `after` for what does no longer.
+/// What an event tells of a deployment; `before` is none for what did not exist, `after` for what does no longer.
 pub fn deployment(
     deployment: &Deployment,
     before: Option<DeploymentStatus>,
     after: Option<DeploymentStatus>,
-) -> Value {
-    json!({
-        "deployment_id": deployment.id.0,
-        "iid": deployment.iid.0,
-        "environment_id": deployment.environment.id.0,
-        "environment": deployment.environment.name,
-        "ref": deployment.git_ref,
-        "tag": deployment.tag,
-        "sha": deployment.sha,
-        "before": before.map(DeploymentStatus::as_str),
-        "after": after.map(DeploymentStatus::as_str),
-    })
+) -> EventSubject {
+    EventSubject::Deployment {
+        id: deployment.id,
+        iid: deployment.iid,
+        environment_id: deployment.environment.id,
+        environment: deployment.environment.name.clone(),
+        git_ref: deployment.git_ref.clone(),
+        tag: deployment.tag,
+        sha: deployment.sha.clone(),
+        before,
+        after,
+        gate_bypassed: deployment.gate == GateState::Bypassed,
+    }
 }
 
 /// What an event tells of an environment.
@@ -76,13 +80,105 @@ pub fn environment(
     environment: &Environment,
     before: Option<EnvironmentState>,
     after: Option<EnvironmentState>,
-) -> Value {
-    json!({
-        "environment_id": environment.id.0,
-        "environment": environment.name,
-        "tier": environment.tier.as_str(),
-        "external_url": environment.external_url,
-        "before": before.map(EnvironmentState::as_str),
-        "after": after.map(EnvironmentState::as_str),
-    })
+) -> EventSubject {
+    EventSubject::Environment {
+        id: environment.id,
+        name: environment.name.clone(),
+        tier: environment.tier,
+        before,
+        after,
+    }
+}
+
+/// What an event tells of a protection.
+pub fn protection(protection: &ProtectedEnvironment) -> EventSubject {
+    let count = |entries: usize| i64::try_from(entries).unwrap_or(i64::MAX);
+    EventSubject::Protection {
+        name: protection.name.clone(),
+        group_id: match protection.container {
+            Container::Project(_) => None,
+            Container::Group(id) => Some(id),
+        },
+        required_approval_count: protection.required_approval_count,
+        deploy_access_levels: count(protection.deploy_access_levels.len()),
+        approval_rules: count(protection.approval_rules.len()),
+    }
+}
+
+/// A subject as the store keeps it.
+pub fn payload(subject: &EventSubject) -> Value {
+    match subject {
+        EventSubject::Deployment {
+            id,
+            iid,
+            environment_id,
+            environment,
+            git_ref,
+            tag,
+            sha,
+            before,
+            after,
+            gate_bypassed,
+        } => json!({
+            "deployment_id": id.0,
+            "iid": iid.0,
+            "environment_id": environment_id.0,
+            "environment": environment,
+            "ref": git_ref,
+            "tag": tag,
+            "sha": sha,
+            "before": before.map(DeploymentStatus::as_str),
+            "after": after.map(DeploymentStatus::as_str),
+            "gate_bypassed": gate_bypassed,
+        }),
+        EventSubject::Environment {
+            id,
+            name,
+            tier,
+            before,
+            after,
+        } => json!({
+            "environment_id": id.0,
+            "environment": name,
+            "tier": tier.as_str(),
+            "before": before.map(EnvironmentState::as_str),
+            "after": after.map(EnvironmentState::as_str),
+        }),
+        EventSubject::Approval {
+            deployment_id,
+            iid,
+            environment_id,
+            environment,
+            user_id,
+            before,
+            after,
+            comment,
+            represented_as,
+            pending_approval_count,
+        } => json!({
+            "deployment_id": deployment_id.0,
+            "iid": iid.0,
+            "environment_id": environment_id.0,
+            "environment": environment,
+            "user_id": user_id.0,
+            "before": before.map(ApprovalStatus::as_str),
+            "after": after.as_str(),
+            "comment": comment,
+            "represented_as": represented_as,
+            "pending_approval_count": pending_approval_count,
+        }),
+        EventSubject::Protection {
+            name,
+            group_id,
+            required_approval_count,
+            deploy_access_levels,
+            approval_rules,
+        } => json!({
+            "name": name,
+            "group_id": group_id.map(|id| id.0),
+            "required_approval_count": required_approval_count,
+            "deploy_access_levels": deploy_access_levels,
+            "approval_rules": approval_rules,
+        }),
+    }
 }

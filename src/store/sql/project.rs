@@ -20,7 +20,7 @@ use crate::{
 
 /// The columns of a [`super::row::ProjectRow`].
 pub const COLUMNS: &str = "SELECT p.id, p.path, p.full_path, p.name, p.description, p.visibility, p.default_branch, \
-     p.archived, p.creator_id, p.created_at, p.updated_at, p.version, g.id AS group_id, \
+     p.archived, p.allow_self_approval, p.creator_id, p.created_at, p.updated_at, p.version, g.id AS group_id, \
      g.parent_id AS group_parent_id, g.path AS group_path, g.full_path AS group_full_path, g.name AS group_name, \
      g.full_name AS group_full_name, g.description AS group_description, g.visibility AS group_visibility, \
      g.created_at AS group_created_at, g.version AS group_version";
@@ -112,8 +112,8 @@ fn visible<DB: Db>(stmt: Stmt<DB>, viewer: &User) -> Stmt<DB> {
 pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, now: Time) -> Result<Project> {
     let (id,) = sql::<DB>(
         "INSERT INTO projects (group_id, path, full_path, full_path_key, name, description, visibility, \
-         default_branch, archived, creator_id, created_at, updated_at, version, last_iid, last_event, latest_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, 0, 0, $13) RETURNING id",
+         default_branch, archived, allow_self_approval, creator_id, created_at, updated_at, version, last_iid, \
+         last_event, latest_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, 0, $14) RETURNING id",
     )
     .bind(new.group.id.0)
     .bind(new.path.clone())
@@ -124,6 +124,7 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, n
     .bind(new.visibility.as_str().to_owned())
     .bind(new.default_branch.clone())
     .bind(new.archived)
+    .bind(new.allow_self_approval)
     .bind(new.creator_id.0)
     .bind(millis(now))
     .bind(millis(now))
@@ -140,6 +141,7 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, n
         visibility: new.visibility,
         default_branch: new.default_branch.clone(),
         archived: new.archived,
+        allow_self_approval: new.allow_self_approval,
         group: new.group.clone(),
         creator_id: new.creator_id,
         created_at: now,
@@ -152,7 +154,7 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, n
 pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Project) -> Result<()> {
     sql::<DB>(
         "UPDATE projects SET name = $2, description = $3, visibility = $4, default_branch = $5, archived = $6, \
-         updated_at = $7, version = $8 WHERE id = $1",
+         allow_self_approval = $7, updated_at = $8, version = $9 WHERE id = $1",
     )
     .bind(after.id.0)
     .bind(after.name.clone())
@@ -160,6 +162,7 @@ pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Project) ->
     .bind(after.visibility.as_str().to_owned())
     .bind(after.default_branch.clone())
     .bind(after.archived)
+    .bind(after.allow_self_approval)
     .bind(millis(after.updated_at))
     .bind(after.version)
     .run(connection)

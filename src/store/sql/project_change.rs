@@ -14,7 +14,7 @@ use crate::{
         Time, access,
         deployment::{Deployment, EnvironmentSlot, NewDeployment},
         environment::{self as environments, Environment, NewEnvironment},
-        event::{EventKind, ProjectChange},
+        event::{EventKind, EventSubject, ProjectChange},
         id::{EnvironmentKey, Iid, ProjectId, ProjectKey},
     },
     store::{Decide, Done, ProjectAnswer, ProjectState, Result, Select, StoreError, Terms},
@@ -176,33 +176,36 @@ impl<DB: Db> Apply<'_, DB> {
             }
             ProjectChange::DeploymentMoved { before, after } => {
                 deployment::update::<DB>(&mut *self.connection, after).await?;
-                let payload = event::deployment(after, Some(*before), Some(after.status));
+                let subject = event::deployment(after, Some(*before), Some(after.status));
                 self.answer.deployment = Some(Deployment::clone(after));
-                self.append(EventKind::DeploymentStatusChanged, payload).await
+                self.append(EventKind::DeploymentStatusChanged, &subject).await
             }
             ProjectChange::DeploymentDeleted(deleted) => {
                 deployment::delete::<DB>(&mut *self.connection, deleted.id).await?;
-                let payload = event::deployment(deleted, Some(deleted.status), None);
-                self.append(EventKind::DeploymentDeleted, payload).await
+                let subject = event::deployment(deleted, Some(deleted.status), None);
+                self.append(EventKind::DeploymentDeleted, &subject).await
             }
             ProjectChange::EnvironmentCreated(new) => self.create_environment(new).await.map(drop),
             ProjectChange::EnvironmentUpdated { before, after } => {
                 environment::update::<DB>(&mut *self.connection, after).await?;
-                let payload = event::environment(after, Some(*before), Some(after.state));
+                let subject = event::environment(after, Some(*before), Some(after.state));
                 self.show_environment(after.clone());
-                self.append(EventKind::EnvironmentUpdated, payload).await
+                self.append(EventKind::EnvironmentUpdated, &subject).await
             }
             ProjectChange::EnvironmentDeleted(deleted) => {
                 environment::delete::<DB>(&mut *self.connection, deleted.id).await?;
-                let payload = event::environment(deleted, Some(deleted.state), None);
+                let subject = event::environment(deleted, Some(deleted.state), None);
                 self.answer.environments.push(deleted.clone());
-                self.append(EventKind::EnvironmentDeleted, payload).await
+                self.append(EventKind::EnvironmentDeleted, &subject).await
             }
+            ProjectChange::ApprovalSubmitted { .. }
+            | ProjectChange::ApprovalsCounted { .. }
+            | ProjectChange::Protection(_) => Err(StoreError::Url),
         }
     }
 
-    async fn append(&mut self, kind: EventKind, payload: serde_json::Value) -> Result<()> {
-        self.log.append::<DB>(&mut *self.connection, kind, payload).await
+    async fn append(&mut self, kind: EventKind, subject: &EventSubject) -> Result<()> {
+        self.log.append::<DB>(&mut *self.connection, kind, subject).await
     }
 
     /// Puts an environment into the answer, and into the deployment there if it is that one's.
@@ -219,8 +222,8 @@ impl<DB: Db> Apply<'_, DB> {
     async fn create_environment(&mut self, new: &NewEnvironment) -> Result<Environment> {
         let environment =
             environment::insert::<DB>(&mut *self.connection, self.log.project, new, self.log.now).await?;
-        let payload = event::environment(&environment, None, Some(environment.state));
-        self.append(EventKind::EnvironmentCreated, payload).await?;
+        let subject = event::environment(&environment, None, Some(environment.state));
+        self.append(EventKind::EnvironmentCreated, &subject).await?;
         self.show_environment(environment.clone());
         Ok(environment)
     }
@@ -250,9 +253,9 @@ impl<DB: Db> Apply<'_, DB> {
                 column: "id",
                 id: id.0,
             })?;
-        let payload = event::deployment(&created, None, Some(created.status));
+        let subject = event::deployment(&created, None, Some(created.status));
         self.answer.deployment = Some(created);
-        self.append(EventKind::DeploymentCreated, payload).await
+        self.append(EventKind::DeploymentCreated, &subject).await
     }
 
     /// Writes the counters back, if anything was numbered.

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         Time,
         access::AccessLevel,
-        deployment::{Deployment, DeploymentStatus},
+        deployment::{Deployment, DeploymentStatus, FailureReason, GateState},
         directory::{
             Container, Group, GroupShare, GroupView, Membership, Project, ProjectView, Standing, User,
             UserState, UserSummary, Visibility,
@@ -214,6 +214,7 @@ pub struct ProjectRow {
     pub visibility: String,
     pub default_branch: String,
     pub archived: bool,
+    pub allow_self_approval: bool,
     pub creator_id: i64,
     pub created_at: i64,
     pub updated_at: i64,
@@ -247,6 +248,7 @@ impl TryFrom<ProjectRow> for Project {
             description: row.description,
             default_branch: row.default_branch,
             archived: row.archived,
+            allow_self_approval: row.allow_self_approval,
             creator_id: UserId(row.creator_id),
             version: row.version,
             group: GroupRow {
@@ -419,6 +421,8 @@ pub struct DeploymentRow {
     pub created_at: i64,
     pub updated_at: i64,
     pub finished_at: i64,
+    pub gate: String,
+    pub failure_reason: Option<String>,
     pub version: i64,
     pub environment_id: i64,
     pub environment_name: String,
@@ -453,6 +457,11 @@ impl TryFrom<DeploymentRow> for Deployment {
         };
         Ok(Self {
             status: DeploymentStatus::parse(&row.status).ok_or_else(|| bad("status"))?,
+            gate: GateState::parse(&row.gate).ok_or_else(|| bad("gate"))?,
+            failure_reason: row
+                .failure_reason
+                .map(|word| FailureReason::parse(&word).ok_or_else(|| bad("failure_reason")))
+                .transpose()?,
             created_at: at("created_at", row.created_at)?,
             updated_at: at("updated_at", row.updated_at)?,
             finished_at: match row.finished_at {

@@ -222,6 +222,7 @@ pub async fn events_of_many_writers_have_no_gaps(ledger: &Ledger) {
                     place,
                     state.slug_taken,
                     last,
+                    false,
                     state.now,
                 )
             });

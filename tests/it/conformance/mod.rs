@@ -255,7 +255,15 @@ impl Ledger {
         let user = self.root.id;
         let decide = Box::new(move |state: &ProjectState| {
             let (environment, last) = (state.environment.as_ref(), state.last_success.as_ref());
-            deployment::create(&command, user, environment, state.slug_taken, last, state.now)
+            deployment::create(
+                &command,
+                user,
+                environment,
+                state.slug_taken,
+                last,
+                false,
+                state.now,
+            )
         });
         self.change(project, select, terms, decide).await
     }

@@ -18,6 +18,8 @@ pub struct Project {
     pub visibility: Option<Visibility>,
     pub default_branch: Option<String>,
     pub archived: Option<bool>,
+    /// Whether who records a deployment may approve it themself.
+    pub allow_self_approval: Option<bool>,
 }
 
 impl Entry for Project {
@@ -62,6 +64,11 @@ impl Entry for Project {
                 self.default_branch.as_ref(),
             ),
             differs("archived", &found.archived, self.archived),
+            differs(
+                "allow_pipeline_trigger_approve_deployment",
+                &found.allow_self_approval,
+                self.allow_self_approval,
+            ),
         ])
     }
 
@@ -74,6 +81,7 @@ impl Entry for Project {
             description: self.description.clone().unwrap_or_default(),
             visibility: number(self.visibility),
             default_branch: self.default_branch.clone().unwrap_or_default(),
+            allow_self_approval: self.allow_self_approval.unwrap_or_default(),
             request_id,
             validate_only: false,
         };
@@ -93,6 +101,7 @@ impl Entry for Project {
             visibility: self.visibility.map(Into::into),
             default_branch: self.default_branch.clone(),
             archived: self.archived,
+            allow_self_approval: self.allow_self_approval,
             allow_missing: false,
             etag,
             request_id,
