@@ -289,7 +289,7 @@ pub async fn a_deployment_outlives_its_user(ledger: &Ledger) {
     let user = ann.id;
     let decide = Box::new(move |state: &ProjectState| {
         let command = command("production", "main", S::Created);
-        gatehouse::domain::deployment::create(&command, user, None, false, None, state.now)
+        gatehouse::domain::deployment::create(&command, user, None, false, None, false, state.now)
     });
     let select = Select::EnvironmentNamed("production".into());
     let made = fresh(ledger.change(ledger.web, select, terms, decide).await)

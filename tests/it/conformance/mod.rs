@@ -419,6 +419,7 @@ async fn make_project(
         visibility,
         default_branch: "main".into(),
         archived: false,
+        allow_self_approval: false,
         creator_id: actor.id,
     };
     let select = DirectorySelect::User(UserKey::Id(actor.id));
