@@ -435,8 +435,8 @@ impl Deployment {
         after.failure_reason = None;
         after.gate = match (self.gate, event) {
             (GateState::Held, DeploymentEvent::Unblock) => GateState::Released,
-            // Given up or rejected at the gate, and yet carried out.
-            (GateState::Held, DeploymentEvent::Succeed) => GateState::Bypassed,
+            // Given up, rejected or left out at the gate, and yet carried out.
+            (GateState::Held, DeploymentEvent::Run | DeploymentEvent::Succeed) => GateState::Bypassed,
             (gate, _) => gate,
         };
         if to.is_finished() {
@@ -549,5 +549,7 @@ pub struct DeploymentQuery {
     pub direction: Direction,
 }
 
+#[cfg(test)]
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

@@ -1,48 +1,10 @@
 use proptest::prelude::*;
 
-use super::*;
-use crate::domain::environment::{AutoStopSetting, EnvironmentState, EnvironmentTier};
-
-fn at(seconds: i64) -> Time {
-    Time::from_timestamp(seconds, 0).unwrap()
-}
-
-fn environment(state: EnvironmentState) -> Environment {
-    Environment {
-        id: EnvironmentId(9),
-        project_id: ProjectId(1),
-        name: "production".into(),
-        slug: "production".into(),
-        external_url: None,
-        state,
-        tier: EnvironmentTier::Production,
-        description: None,
-        auto_stop_setting: AutoStopSetting::Always,
-        created_at: at(1),
-        updated_at: at(1),
-        version: 1,
-    }
-}
-
-fn deployment(id: i64, status: DeploymentStatus) -> Deployment {
-    Deployment {
-        id: DeploymentId(id),
-        iid: Iid(id),
-        project_id: ProjectId(1),
-        environment: environment(EnvironmentState::Available).summary(),
-        git_ref: "main".into(),
-        tag: false,
-        sha: "a91957a858320c0e17f3a0eca7cfacbff50ea29a".into(),
-        user: None,
-        status,
-        created_at: at(1),
-        updated_at: at(1),
-        finished_at: None,
-        gate: GateState::Open,
-        failure_reason: None,
-        version: 1,
-    }
-}
+use super::{
+    fixture::{at, deployment, environment},
+    *,
+};
+use crate::domain::environment::EnvironmentState;
 
 fn command(status: DeploymentStatus) -> CreateDeployment {
     CreateDeployment {
@@ -356,4 +318,113 @@ fn an_unknown_environment_is_made_and_a_bad_name_refused() {
     };
     let error = create(&bad, UserId(3), None, false, None, false, at(2)).unwrap_err();
     assert_eq!(error.violations()[0].field, "environment.name");
+}
+
+#[test]
+fn what_needs_approval_waits_and_what_has_happened_is_marked() {
+    use DeploymentStatus as S;
+    use GateState::{Bypassed, Held, Open};
+    for (asked, gated, status, gate) in [
+        (S::Created, false, S::Created, Open),
+        (S::Running, false, S::Running, Open),
+        (S::Success, false, S::Success, Open),
+        (S::Created, true, S::Blocked, Held),
+        (S::Running, true, S::Blocked, Held),
+        (S::Success, true, S::Success, Bypassed),
+        (S::Failed, true, S::Failed, Bypassed),
+        (S::Canceled, true, S::Canceled, Bypassed),
+    ] {
+        let changes = create(&command(asked), UserId(1), None, false, None, gated, at(2)).unwrap();
+        let ProjectChange::DeploymentCreated(new) = &changes[0] else {
+            panic!("{changes:?}")
+        };
+        assert_eq!((new.status, new.gate), (status, gate), "{asked:?} {gated}");
+        assert_eq!(new.finished_at.is_some(), asked.is_finished());
+    }
+}
+
+#[test]
+fn a_success_that_is_recorded_again_is_the_same_one_where_approvals_are_required_too() {
+    let last = deployment(7, DeploymentStatus::Success);
+    let again = command(DeploymentStatus::Success);
+    let environment = environment(EnvironmentState::Available);
+    let changes = create(
+        &again,
+        UserId(1),
+        Some(&environment),
+        false,
+        Some(&last),
+        true,
+        at(2),
+    );
+    assert_eq!(changes.unwrap(), [ProjectChange::DeploymentKept(last)]);
+}
+
+fn moved(change: Result<ProjectChange, Error>) -> Deployment {
+    match change {
+        Ok(ProjectChange::DeploymentMoved { after, .. }) => *after,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn held() -> Deployment {
+    Deployment {
+        gate: GateState::Held,
+        ..deployment(1, DeploymentStatus::Blocked)
+    }
+}
+
+#[test]
+fn a_rejection_fails_with_a_reason_that_the_next_step_forgets() {
+    let rejected = moved(held().reject(at(2)));
+    assert_eq!(rejected.status, DeploymentStatus::Failed);
+    assert_eq!(rejected.failure_reason, Some(FailureReason::DeploymentRejected));
+    assert_eq!(
+        (rejected.gate, rejected.finished_at),
+        (GateState::Held, Some(at(2)))
+    );
+    for event in [DeploymentEvent::Succeed, DeploymentEvent::Cancel] {
+        assert_eq!(moved(rejected.on(event, at(3))).failure_reason, None);
+    }
+    for status in DeploymentStatus::ALL {
+        let refused = deployment(1, status).reject(at(2)).is_err();
+        assert_eq!(refused, status == DeploymentStatus::Failed, "{status:?}");
+    }
+}
+
+#[test]
+fn only_the_gate_lets_go_and_what_went_past_it_is_marked() {
+    let released = moved(held().on(DeploymentEvent::Unblock, at(2)));
+    assert_eq!(
+        (released.status, released.gate),
+        (DeploymentStatus::Created, GateState::Released)
+    );
+    let done = moved(released.on(DeploymentEvent::Succeed, at(3)));
+    assert_eq!(done.gate, GateState::Released);
+    for event in [DeploymentEvent::Drop, DeploymentEvent::Cancel] {
+        let given_up = moved(held().on(event, at(2)));
+        assert_eq!(given_up.gate, GateState::Held, "{event:?}");
+        let done = moved(given_up.on(DeploymentEvent::Succeed, at(3)));
+        assert_eq!(done.gate, GateState::Bypassed, "{event:?}");
+    }
+}
+
+proptest! {
+    /// Whatever happens to it, what the gate held does not look approved when it starts or succeeds without.
+    #[test]
+    fn nothing_held_runs_or_succeeds_without_a_mark(events in proptest::collection::vec(0..8usize, 0..12)) {
+        let mut now = held();
+        let mut released = false;
+        for index in events {
+            let event = DeploymentEvent::ALL[index];
+            released |= event == DeploymentEvent::Unblock && now.status == DeploymentStatus::Blocked;
+            if let Ok(ProjectChange::DeploymentMoved { after, .. }) = now.on(event, at(2)) {
+                now = *after;
+            }
+            if matches!(now.status, DeploymentStatus::Running | DeploymentStatus::Success) {
+                prop_assert_ne!(now.gate, GateState::Held);
+                prop_assert!(released || now.gate == GateState::Bypassed);
+            }
+        }
+    }
 }
