@@ -27,10 +27,12 @@ use crate::{
     pb::{
         self,
         v1::{
+            approval_service_server::{self, ApprovalServiceServer},
             deployment_service_server::{self, DeploymentServiceServer},
             directory_service_server::{self, DirectoryServiceServer},
             environment_service_server::{self, EnvironmentServiceServer},
             metadata_service_server::{self, MetadataServiceServer},
+            protected_environment_service_server::{self, ProtectedEnvironmentServiceServer},
             token_service_server::{self, TokenServiceServer},
         },
     },
@@ -38,8 +40,10 @@ use crate::{
 };
 
 /// The services that health is told of.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 7] = [
     deployment_service_server::SERVICE_NAME,
+    approval_service_server::SERVICE_NAME,
+    protected_environment_service_server::SERVICE_NAME,
     environment_service_server::SERVICE_NAME,
     directory_service_server::SERVICE_NAME,
     token_service_server::SERVICE_NAME,
@@ -139,6 +143,8 @@ pub async fn serve(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(service!(DeploymentServiceServer))
+        .add_service(service!(ApprovalServiceServer))
+        .add_service(service!(ProtectedEnvironmentServiceServer))
         .add_service(service!(EnvironmentServiceServer))
         .add_service(service!(DirectoryServiceServer))
         .add_service(service!(TokenServiceServer))

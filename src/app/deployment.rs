@@ -9,22 +9,32 @@ use crate::{
         },
         environment::Environment,
         error::{Error, Reason},
+        gate::{self, Gate},
         guard::Guard,
         id::{DeploymentId, ProjectKey},
         page::{Page, PageRequest},
+        protection,
     },
     store::{Done, ProjectAnswer, ProjectState, Select},
 };
 
+/// Refuses whom a protection of the selected environment does not admit.
+pub(super) fn admitted(state: &ProjectState, action: ProjectAction, environment: &str) -> Result<(), Error> {
+    match &state.actor {
+        Some(actor) => protection::admitted(&state.protections, actor, action.as_str(), environment),
+        None => Err(access::project_not_found()),
+    }
+}
+
 /// The refusal for a deployment that the project does not have.
-fn not_found(id: DeploymentId) -> Error {
+pub(super) fn not_found(id: DeploymentId) -> Error {
     Error::new(Reason::DeploymentNotFound, format!("deployment {id} not found"))
 }
 
-/// The selected deployment and its environment.
-fn selected(state: &ProjectState, id: DeploymentId) -> Result<(&Deployment, &Environment), Error> {
+/// The selected deployment at its gate, and its environment.
+fn selected(state: &ProjectState, id: DeploymentId) -> Result<(&Gate, &Environment), Error> {
     state
-        .deployment
+        .gate
         .as_ref()
         .zip(state.environment.as_ref())
         .ok_or_else(|| not_found(id))
@@ -44,13 +54,14 @@ impl App {
         let decide = Box::new(move |state: &ProjectState| {
             access::project(&user, state.view.as_ref(), ProjectAction::CreateDeployment)?;
             access::project(&user, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
+            admitted(state, ProjectAction::CreateDeployment, &command.environment)?;
             deployment::create(
                 &command,
                 user.id,
                 state.environment.as_ref(),
                 state.slug_taken,
                 state.last_success.as_ref(),
-                false,
+                gate::requires_approval(&state.protections),
                 state.now,
             )
         });
@@ -60,18 +71,18 @@ impl App {
             .await?)
     }
 
-    /// A deployment.
+    /// A deployment at its gate, with the caller among the people.
     pub async fn deployment_get(
         &self,
         caller: &Caller,
         project: &ProjectKey,
         id: DeploymentId,
-    ) -> Result<Deployment, Error> {
+    ) -> Result<Gate, Error> {
         let view = self
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
         self.store
-            .deployment_find(view.project.id, id)
+            .gate_find(&view, id, &caller.user)
             .await?
             .ok_or_else(|| not_found(id))
     }
@@ -103,9 +114,10 @@ impl App {
         let user = caller.user.clone();
         let decide = Box::new(move |state: &ProjectState| {
             access::project(&user, state.view.as_ref(), ProjectAction::UpdateDeployment)?;
-            let (deployment, environment) = selected(state, id)?;
-            guard.check(&deployment.etag(), deployment.updated_at)?;
-            deployment.move_to(status, environment, state.now)
+            let (gate, environment) = selected(state, id)?;
+            admitted(state, ProjectAction::UpdateDeployment, &environment.name)?;
+            guard.check(&gate.deployment.etag(), gate.deployment.updated_at)?;
+            gate.move_to(status, environment, &user, state.now)
         });
         let terms = self.terms(caller, mutation);
         Ok(self
@@ -126,9 +138,10 @@ impl App {
         let user = caller.user.clone();
         let decide = Box::new(move |state: &ProjectState| {
             access::project(&user, state.view.as_ref(), ProjectAction::DestroyDeployment)?;
-            let (deployment, _) = selected(state, id)?;
-            guard.check(&deployment.etag(), deployment.updated_at)?;
-            deployment.delete(state.last_success.as_ref())
+            let (gate, environment) = selected(state, id)?;
+            admitted(state, ProjectAction::DestroyDeployment, &environment.name)?;
+            guard.check(&gate.deployment.etag(), gate.deployment.updated_at)?;
+            gate.deployment.delete(state.last_success.as_ref())
         });
         let terms = self.terms(caller, mutation);
         Ok(self

@@ -2,7 +2,7 @@
 
 use chrono::{Months, TimeDelta};
 
-use super::{App, Mutation};
+use super::{App, Mutation, deployment::admitted};
 use crate::{
     domain::{
         Time,
@@ -14,6 +14,7 @@ use crate::{
         guard::Guard,
         id::{EnvironmentId, EnvironmentKey, ProjectKey},
         page::{Page, PageRequest},
+        protection::ProtectedEnvironment,
     },
     store::{Done, ProjectAnswer, ProjectState, Select},
 };
@@ -30,6 +31,20 @@ fn not_found() -> Error {
 /// The selected environment.
 fn selected(state: &ProjectState) -> Result<&Environment, Error> {
     state.environment.as_ref().ok_or_else(not_found)
+}
+
+/// The protections that apply to one of several selected environments.
+fn applying<'a>(
+    state: &'a ProjectState,
+    environment: &'a Environment,
+) -> impl Iterator<Item = &'a ProtectedEnvironment> {
+    let applies =
+        |protection: &&ProtectedEnvironment| protection.applies_to(&environment.name, environment.tier);
+    state.protections.iter().filter(applies)
+}
+
+fn admits(state: &ProjectState, protection: &ProtectedEnvironment) -> bool {
+    state.actor.as_ref().is_some_and(|actor| protection.admits(actor))
 }
 
 impl App {
@@ -103,6 +118,7 @@ impl App {
         let decide = Box::new(move |state: &ProjectState| {
             access::project(&user, state.view.as_ref(), ProjectAction::UpdateEnvironment)?;
             let environment = selected(state)?;
+            admitted(state, ProjectAction::UpdateEnvironment, &environment.name)?;
             guard.check(&environment.etag(), environment.updated_at)?;
             environment.update(&command, state.now)
         });
@@ -127,6 +143,7 @@ impl App {
         let decide = Box::new(move |state: &ProjectState| {
             access::project(&user, state.view.as_ref(), ProjectAction::StopEnvironment)?;
             let environment = selected(state)?;
+            admitted(state, ProjectAction::StopEnvironment, &environment.name)?;
             guard.check(&environment.etag(), environment.updated_at)?;
             environment.stop(force, state.now)
         });
@@ -150,6 +167,7 @@ impl App {
         let decide = Box::new(move |state: &ProjectState| {
             access::project(&user, state.view.as_ref(), ProjectAction::DestroyEnvironment)?;
             let environment = selected(state)?;
+            admitted(state, ProjectAction::DestroyEnvironment, &environment.name)?;
             guard.check(&environment.etag(), environment.updated_at)?;
             environment.delete()
         });
@@ -182,6 +200,7 @@ impl App {
             let stops = state
                 .environments
                 .iter()
+                .filter(|environment| applying(state, environment).next().is_none())
                 .map(|environment| environment.stop(true, state.now));
             Ok(stops
                 .collect::<Result<Vec<_>, _>>()?
@@ -212,7 +231,13 @@ impl App {
             if !(0..=REVIEW_LIMIT_MAX).contains(&limit) {
                 return Err(Error::argument("limit", "must be between 0 and 1000"));
             }
-            let deletions = state.environments.iter().map(Environment::delete);
+            let deletions = state
+                .environments
+                .iter()
+                .filter(|environment| {
+                    applying(state, environment).all(|protection| admits(state, protection))
+                })
+                .map(Environment::delete);
             Ok(deletions
                 .collect::<Result<Vec<_>, _>>()?
                 .into_iter()

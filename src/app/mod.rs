@@ -1,10 +1,12 @@
 //! Use cases: who calls, may they, then the store. They know the [`Store`] trait, the rules and the clock; no wire
 //! format and no SQL.
 
+pub mod approval;
 pub mod auth;
 pub mod deployment;
 pub mod directory;
 pub mod environment;
+pub mod protection;
 pub mod token;
 
 use std::sync::Arc;

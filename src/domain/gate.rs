@@ -483,16 +483,8 @@ impl Gate {
         viewer: &User,
         now: Time,
     ) -> Result<Vec<ProjectChange>, Error> {
-        let mut changes = self
-            .deployment
-            .move_to(status, environment, now)
-            .map_err(|error| {
-                if self.is_blocked() {
-                    error.because_of(self.holds(viewer).iter().map(Hold::obstacle))
-                } else {
-                    error
-                }
-            })?;
+        let moved = self.deployment.move_to(status, environment, now);
+        let mut changes = moved.map_err(|error| self.explained(error, viewer))?;
         if self.is_blocked() {
             changes.push(self.counted(&self.slots()));
         }
@@ -646,7 +638,7 @@ impl Gate {
     }
 
     /// What `viewer` may do.
-    pub fn viewer(&self, viewer: &User, environment: &Environment, now: Time) -> Viewer {
+    pub fn viewer(&self, viewer: &User) -> Viewer {
         let decide = |status| {
             let person = self
                 .people
@@ -664,10 +656,23 @@ impl Gate {
         Viewer {
             approve: decide(ApprovalStatus::Approved),
             reject: decide(ApprovalStatus::Rejected),
-            start: self.permitted(viewer).and_then(|()| {
-                self.move_to(DeploymentStatus::Running, environment, viewer, now)
-                    .map(drop)
-            }),
+            start: self.permitted(viewer).and_then(|()| self.startable(viewer)),
+        }
+    }
+
+    fn startable(&self, viewer: &User) -> Result<(), Error> {
+        let start = self
+            .deployment
+            .on(DeploymentEvent::Run, self.deployment.updated_at);
+        start.map(drop).map_err(|error| self.explained(error, viewer))
+    }
+
+    /// A refused step, with what holds a blocked deployment.
+    fn explained(&self, error: Error, viewer: &User) -> Error {
+        if self.is_blocked() {
+            error.because_of(self.holds(viewer).iter().map(Hold::obstacle))
+        } else {
+            error
         }
     }
 

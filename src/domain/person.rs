@@ -43,6 +43,15 @@ pub struct Person {
 }
 
 impl Person {
+    /// Somebody of whom no group is asked.
+    pub fn of(user: User, standing: Standing) -> Self {
+        Self {
+            user,
+            standing,
+            groups: BTreeMap::new(),
+        }
+    }
+
     /// What they are to a group.
     pub fn in_group(&self, group: GroupId) -> GroupStanding {
         self.groups.get(&group).copied().unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Services, caller, convert, mutation, page_token::Query, reply, status::refuse};
+use super::{Services, caller, convert, gate::Extended, mutation, page_token::Query, reply, status::refuse};
 use crate::{
     domain::{
         deployment::{
@@ -23,18 +23,28 @@ use crate::{
 };
 
 fn created(answer: &ProjectAnswer) -> CreateDeploymentResponse {
+    let Extended {
+        deployment,
+        approval_state,
+        viewer,
+    } = Extended::after(answer);
     CreateDeploymentResponse {
-        deployment: answer.deployment.as_ref().map(convert::deployment),
-        approval_state: None,
-        viewer: None,
+        deployment,
+        approval_state,
+        viewer,
     }
 }
 
 fn updated(answer: &ProjectAnswer) -> UpdateDeploymentStatusResponse {
+    let Extended {
+        deployment,
+        approval_state,
+        viewer,
+    } = Extended::after(answer);
     UpdateDeploymentStatusResponse {
-        deployment: answer.deployment.as_ref().map(convert::deployment),
-        approval_state: None,
-        viewer: None,
+        deployment,
+        approval_state,
+        viewer,
     }
 }
 
@@ -149,15 +159,20 @@ impl DeploymentService for Services {
         let request = request.into_inner();
         let project = convert::project_key(request.project).map_err(refuse)?;
         let id = DeploymentId(request.deployment_id);
-        let deployment = self
+        let gate = self
             .app
             .deployment_get(&caller, &project, id)
             .await
             .map_err(refuse)?;
+        let Extended {
+            deployment,
+            approval_state,
+            viewer,
+        } = Extended::of(&gate, caller.id());
         Ok(Response::new(GetDeploymentResponse {
-            deployment: Some(convert::deployment(&deployment)),
-            approval_state: None,
-            viewer: None,
+            deployment,
+            approval_state,
+            viewer,
         }))
     }
 

@@ -1,12 +1,15 @@
 //! The gRPC transport: decode, call a use case, encode. No rule lives here.
 
+mod approval;
 pub mod auth;
 mod convert;
 mod deployment;
 mod directory;
 mod environment;
+mod gate;
 mod metadata;
 mod page_token;
+mod protection;
 pub mod request;
 mod status;
 mod token;

@@ -139,6 +139,20 @@ impl Position for IdPosition {
     }
 }
 
+/// A position in a list by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePosition(pub String);
+
+impl Position for NamePosition {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.clone().into_bytes()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        String::from_utf8(bytes.to_vec()).ok().map(Self)
+    }
+}
+
 /// A [`DeploymentPosition`] as protobuf.
 #[derive(Clone, PartialEq, Message)]
 struct DeploymentToken {

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 
 use crate::domain::{
     Time,
+    approval::Approval,
     deployment::{Deployment, DeploymentPosition, DeploymentQuery},
     directory::{
         Container, ContainerView, DirectoryChange, Group, GroupShare, GroupView, Membership, Project,
@@ -27,11 +28,14 @@ use crate::domain::{
     environment::{Environment, EnvironmentFilter},
     error::{Error, Reason},
     event::ProjectChange,
+    gate::{Gate, Unreachable},
     id::{
         ContainerKey, DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, Place, ProjectId,
         ProjectKey, TokenId, UserId, UserKey,
     },
     page::{Page, PageRequest},
+    person::Person,
+    protection::{Nameable, ProtectedEnvironment},
     token::{SecretHash, Token},
 };
 
@@ -157,6 +161,9 @@ pub enum Done<A> {
 /// A decision: looks at what there is and says what changes, or refuses. Pure; may be called more than once.
 pub type Decide<V, C> = Box<dyn Fn(&V) -> std::result::Result<Vec<C>, Error> + Send + Sync>;
 
+/// Says whether a list is to hold this.
+pub type Wanted = dyn Fn(&Gate) -> bool + Send + Sync;
+
 /// What of a project a change is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Select {
@@ -166,6 +173,8 @@ pub enum Select {
     Environment(EnvironmentKey),
     /// A deployment, and its environment.
     Deployment(DeploymentId),
+    /// The protection of this name, whether or not there is one, and who its entries are to name.
+    Protection(ProtectionSelect),
     /// Environments that are available and saw no change since.
     StaleEnvironments {
         /// Since when.
@@ -178,6 +187,17 @@ pub enum Select {
         /// How many at most.
         limit: i64,
     },
+}
+
+/// A protection, and who its entries are to name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProtectionSelect {
+    /// The protection's name.
+    pub name: String,
+    /// The users that are named.
+    pub users: Vec<UserId>,
+    /// The groups that are named.
+    pub groups: Vec<GroupId>,
 }
 
 /// What a decision about a project sees, loaded under the project's lock.
@@ -197,6 +217,36 @@ pub struct ProjectState {
     pub last_success: Option<Deployment>,
     /// The selected environments, where several were selected.
     pub environments: Vec<Environment>,
+    /// The protections that apply to the selected environment; where several were selected, to any in the project.
+    pub protections: Vec<ProtectedEnvironment>,
+    /// The actor, as those protections see them.
+    pub actor: Option<Person>,
+    /// The selected deployment at its gate, with the actor among the people.
+    pub gate: Option<Gate>,
+    /// The selected protection.
+    pub protection: Option<ProtectedEnvironment>,
+    /// Who may be named in it.
+    pub nameable: Option<Nameable>,
+}
+
+impl ProjectState {
+    /// Nothing but the time.
+    pub fn at(now: Time) -> Self {
+        Self {
+            now,
+            view: None,
+            environment: None,
+            slug_taken: false,
+            deployment: None,
+            last_success: None,
+            environments: Vec::new(),
+            protections: Vec::new(),
+            actor: None,
+            gate: None,
+            protection: None,
+            nameable: None,
+        }
+    }
 }
 
 /// What a change of a project leaves behind.
@@ -210,6 +260,44 @@ pub struct ProjectAnswer {
     pub environment: Option<Environment>,
     /// The environments that changed, after the change.
     pub environments: Vec<Environment>,
+    /// The deployment at its gate, after the change, with the actor among the people.
+    pub gate: Option<Gate>,
+    /// Who made the change.
+    pub actor: UserId,
+    /// The protection in question, after the change.
+    pub protection: Option<ProtectionAnswer>,
+}
+
+impl ProjectAnswer {
+    /// The actor's decision about the deployment, if there is one.
+    pub fn approval(&self) -> Option<Approval> {
+        let approvals = self.gate.as_ref()?.approval_state().approvals;
+        approvals
+            .into_iter()
+            .find(|approval| approval.user.id == self.actor)
+    }
+
+    /// Nothing but the project.
+    pub fn of(project: Project, actor: UserId) -> Self {
+        Self {
+            project,
+            deployment: None,
+            environment: None,
+            environments: Vec::new(),
+            gate: None,
+            actor,
+            protection: None,
+        }
+    }
+}
+
+/// A protection after a change.
+#[derive(Debug, Clone)]
+pub struct ProtectionAnswer {
+    /// The protection.
+    pub protection: ProtectedEnvironment,
+    /// What it asks for and nobody can give.
+    pub unreachable: Vec<Unreachable>,
 }
 
 /// What of the directory a change is about.
@@ -229,6 +317,8 @@ pub enum DirectorySelect {
     Share(ContainerKey, GroupKey),
     /// A token.
     Token(TokenId),
+    /// A group's protection of this name, whether or not there is one, and who its entries are to name.
+    Protection(GroupKey, ProtectionSelect),
 }
 
 /// What a decision about the directory sees, loaded under the directory's lock.
@@ -258,6 +348,10 @@ pub struct DirectoryState {
     pub share: Option<GroupShare>,
     /// The selected token.
     pub token: Option<Token>,
+    /// The selected protection.
+    pub protection: Option<ProtectedEnvironment>,
+    /// Who may be named in it.
+    pub nameable: Option<Nameable>,
 }
 
 impl DirectoryState {
@@ -276,6 +370,8 @@ impl DirectoryState {
             membership: None,
             share: None,
             token: None,
+            protection: None,
+            nameable: None,
         }
     }
 }
@@ -295,6 +391,8 @@ pub struct DirectoryAnswer {
     pub share: Option<GroupShare>,
     /// The token.
     pub token: Option<Token>,
+    /// The protection.
+    pub protection: Option<ProtectionAnswer>,
     /// Whether this change made it.
     pub created: bool,
 }
@@ -388,6 +486,41 @@ pub trait Store: Send + Sync + 'static {
 
     /// The successful deployment of an environment that finished last.
     async fn deployment_last_success(&self, environment: EnvironmentId) -> Result<Option<Deployment>>;
+
+    /// A deployment of a project at its gate, as of one moment, with `viewer` among the people.
+    async fn gate_find(&self, project: &ProjectView, id: DeploymentId, viewer: &User)
+    -> Result<Option<Gate>>;
+
+    /// The blocked deployments of all projects that `wanted` says yes to and `viewer` has not decided about, at their
+    /// gates, with `viewer` among the people, by id. A page may be short, even empty, though more follow.
+    async fn gate_list_blocked(
+        &self,
+        viewer: &User,
+        after: DeploymentId,
+        size: i64,
+        wanted: &Wanted,
+    ) -> Result<Page<Gate, DeploymentId>>;
+
+    /// Up to `size` people by id, beyond `after`, as these protections see them: not all of them belong to what is
+    /// protected, but nobody else does. `project` is the one in question, if there is one.
+    async fn person_list(
+        &self,
+        project: Option<&Project>,
+        protections: &[ProtectedEnvironment],
+        after: UserId,
+        size: i64,
+    ) -> Result<Vec<Person>>;
+
+    /// The protection of that name.
+    async fn protection_find(&self, container: Container, name: &str)
+    -> Result<Option<ProtectedEnvironment>>;
+
+    /// The protections of a project or group by name, which is their position.
+    async fn protection_list(
+        &self,
+        container: Container,
+        page: &PageRequest<String>,
+    ) -> Result<Page<ProtectedEnvironment, String>>;
 
     /// A project's deployments. Rows that exist throughout a walk by positions are seen exactly once, unless a change
     /// moves them in the order that is walked.

@@ -81,6 +81,7 @@ pub async fn migrate(file: &Path) -> Result<()> {
 impl Driver for Sqlite {
     // A plain BEGIN would read first and then fail at once when another writer came between.
     const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
+    const BEGIN_READ: &'static str = "BEGIN";
 
     async fn rows(
         connection: &mut SqliteConnection,

@@ -3,7 +3,10 @@
 use super::{
     Group, GroupShare, Membership, NewGroup, NewMembership, NewProject, NewShare, NewUser, Project, User,
 };
-use crate::domain::token::{NewToken, Token};
+use crate::domain::{
+    protection::ProtectionChange,
+    token::{NewToken, Token},
+};
 
 /// One fact about who there is, to be made true in one transaction with its siblings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,4 +50,6 @@ pub enum DirectoryChange {
     TokenCreated(NewToken),
     /// A token is revoked.
     TokenRevoked(Token),
+    /// A protection of a group is made, changes or goes.
+    Protection(ProtectionChange),
 }

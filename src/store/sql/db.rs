@@ -2,8 +2,9 @@
 
 use super::{
     row::{
-        DeploymentRow, EnvironmentRow, GroupRow, GroupViewRow, LockRow, MembershipRow, ProjectRow,
-        RequestRow, ShareRow, TokenRow, UserRow, ViewRow,
+        ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, GroupLevelRow, GroupRow, GroupViewRow,
+        LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow, ShareRow,
+        TokenRow, UserRow, ViewRow,
     },
     seam::{Carries, Driver, Reads},
 };
@@ -18,13 +19,19 @@ pub trait Db:
     + Carries<bool>
     + Carries<Vec<u8>>
     + Reads<(i64,)>
+    + Reads<ApprovalRow>
     + Reads<DeploymentRow>
+    + Reads<EntryRow>
     + Reads<EnvironmentRow>
+    + Reads<GroupLevelRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
+    + Reads<LevelRow>
     + Reads<LockRow>
     + Reads<MembershipRow>
+    + Reads<PlaceRow>
     + Reads<ProjectRow>
+    + Reads<ProtectionRow>
     + Reads<RequestRow>
     + Reads<ShareRow>
     + Reads<TokenRow>

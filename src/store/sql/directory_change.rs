@@ -2,16 +2,29 @@
 
 use async_trait::async_trait;
 
-use super::{Db, Keep, Work, failed, group, membership, project, request, seam::sql, share, token, user};
+use super::{
+    Db, Keep, Work, failed,
+    gate::Touched,
+    group, ledger, membership, project,
+    project_change::{see_protection, unreachable},
+    protection::{self, Named},
+    request,
+    seam::sql,
+    share, token, user,
+};
 use crate::{
     domain::{
         Time,
         access::AccessLevel,
         directory::{Container, ContainerView, DirectoryChange, NewGroup, NewMembership, NewUser, User},
-        id::{ContainerKey, GroupKey, Place, ProjectKey, UserId},
+        event::EventKind,
+        id::{ContainerKey, GroupKey, Place, ProjectKey, ProtectionId, UserId},
+        protection::ProtectionChange,
         token::{NewToken, SecretHash},
     },
-    store::{Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Result, Terms},
+    store::{
+        Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, ProtectionAnswer, Result, Terms,
+    },
 };
 
 /// Takes the directory's row, which is the lock.
@@ -48,6 +61,8 @@ impl<DB: Db> Work<DB> for Change {
         let mut apply = Apply::<DB> {
             connection: &mut *connection,
             now: self.terms.now,
+            actor: self.terms.actor,
+            touched: Vec::new(),
             answer: DirectoryAnswer {
                 user: state.user,
                 group: state.group.map(|view| view.group),
@@ -55,13 +70,19 @@ impl<DB: Db> Work<DB> for Change {
                 membership: state.membership,
                 share: state.share,
                 token: state.token,
+                protection: None,
                 created: false,
             },
         };
         for change in &changes {
             apply.change(change).await?;
         }
-        let answer = apply.answer;
+        let (mut answer, touched) = (apply.answer, apply.touched);
+        ledger::settle_all::<DB>(&mut *connection, &touched, self.terms.actor, self.terms.now).await?;
+        if let Some(protection) = &mut answer.protection {
+            protection.unreachable =
+                unreachable::<DB>(&mut *connection, None, &protection.protection).await?;
+        }
         // Who deleted themself asks no more, and nothing can be kept for them.
         let gone = |change: &DirectoryChange| matches!(change, DirectoryChange::UserDeleted(user) if user.id == self.terms.actor);
         if !changes.iter().any(gone) {
@@ -122,6 +143,14 @@ impl Change {
             DirectorySelect::Token(id) => {
                 state.token = token::find_by_id::<DB>(connection, *id).await?;
             }
+            DirectorySelect::Protection(key, select) => {
+                state.group = group::view::<DB>(&mut *connection, key, actor).await?;
+                if let Some(view) = &state.group {
+                    let container = Container::Group(view.group.id);
+                    let found = see_protection::<DB>(connection, container, None, select).await?;
+                    (state.protection, state.nameable) = (found.0, Some(found.1));
+                }
+            }
         }
         Ok(state)
     }
@@ -175,7 +204,18 @@ async fn see_container<DB: Db>(
 struct Apply<'a, DB: Db> {
     connection: &'a mut DB::Connection,
     now: Time,
+    actor: UserId,
+    /// What the changes may have freed.
+    touched: Vec<Touched>,
     answer: DirectoryAnswer,
+}
+
+/// What a change of a container's members or shares may free.
+fn within(container: Container) -> Touched {
+    match container {
+        Container::Project(id) => Touched::Project(id),
+        Container::Group(id) => Touched::Below(id),
+    }
 }
 
 impl<DB: Db> Apply<'_, DB> {
@@ -190,14 +230,26 @@ impl<DB: Db> Apply<'_, DB> {
             DirectoryChange::UserUpdated(after) => {
                 user::update::<DB>(connection, after).await?;
                 self.answer.user = Some(after.clone());
+                // Their votes count or not; and a vote may be for the rule of their name.
+                self.touched.push(Touched::All);
             }
-            DirectoryChange::UserDeleted(user) => user::delete::<DB>(connection, user.id).await?,
+            DirectoryChange::UserDeleted(user) => {
+                let named = protection::naming::<DB>(connection, Named::User(user.id)).await?;
+                user::delete::<DB>(connection, user.id).await?;
+                self.shrink(&named).await?;
+            }
             DirectoryChange::GroupCreated(new) => self.create_group(new).await?,
             DirectoryChange::GroupUpdated { old_full_name, after } => {
                 group::update::<DB>(connection, old_full_name, after).await?;
                 self.answer.group = Some(after.clone());
+                // A vote may be for the rule of its name.
+                self.touched.push(Touched::All);
             }
-            DirectoryChange::GroupDeleted(group) => group::delete::<DB>(connection, group.id).await?,
+            DirectoryChange::GroupDeleted(group) => {
+                let named = protection::naming::<DB>(connection, Named::Group(group.id)).await?;
+                group::delete::<DB>(connection, group.id).await?;
+                self.shrink(&named).await?;
+            }
             DirectoryChange::ProjectCreated(new) => {
                 self.answer.project = Some(project::insert::<DB>(connection, new, now).await?);
                 self.answer.created = true;
@@ -205,28 +257,37 @@ impl<DB: Db> Apply<'_, DB> {
             DirectoryChange::ProjectUpdated(after) => {
                 project::update::<DB>(connection, after).await?;
                 self.answer.project = Some(after.clone());
+                self.touched.push(Touched::Project(after.id));
             }
             DirectoryChange::ProjectDeleted(project) => project::delete::<DB>(connection, project.id).await?,
             DirectoryChange::MembershipCreated(new) => {
                 self.answer.membership = Some(membership::insert::<DB>(connection, new, now).await?);
                 self.answer.created = true;
+                self.touched.push(Touched::Votes(new.user_id));
             }
             DirectoryChange::MembershipUpdated(after) => {
                 membership::update::<DB>(connection, after).await?;
                 self.answer.membership = Some(after.clone());
+                self.touched.push(Touched::Votes(after.user.id));
             }
             DirectoryChange::MembershipDeleted(membership) => {
                 membership::delete::<DB>(connection, membership.id).await?;
+                self.touched.push(Touched::Votes(membership.user.id));
             }
             DirectoryChange::ShareCreated(new) => {
                 self.answer.share = Some(share::insert::<DB>(connection, new, now).await?);
                 self.answer.created = true;
+                self.touched.push(within(new.container));
             }
             DirectoryChange::ShareUpdated(after) => {
                 share::update::<DB>(connection, after).await?;
                 self.answer.share = Some(after.clone());
+                self.touched.push(within(after.container));
             }
-            DirectoryChange::ShareDeleted(share) => share::delete::<DB>(connection, share.id).await?,
+            DirectoryChange::ShareDeleted(share) => {
+                share::delete::<DB>(connection, share.id).await?;
+                self.touched.push(within(share.container));
+            }
             DirectoryChange::TokenCreated(new) => {
                 self.answer.token = Some(token::insert::<DB>(connection, new, now).await?);
                 self.answer.created = true;
@@ -235,7 +296,32 @@ impl<DB: Db> Apply<'_, DB> {
                 token::revoke::<DB>(connection, after).await?;
                 self.answer.token = Some(after.clone());
             }
+            DirectoryChange::Protection(change) => self.protect(change).await?,
         }
+        Ok(())
+    }
+
+    async fn protect(&mut self, change: &ProtectionChange) -> Result<()> {
+        let written = ledger::write_protection::<DB>(&mut *self.connection, change, self.now).await?;
+        let (kind, protection, kept) = written;
+        self.touched.push(within(protection.container));
+        ledger::tell_of_protection::<DB>(&mut *self.connection, kind, &protection, self.actor, self.now)
+            .await?;
+        self.answer.protection = kept.then_some(ProtectionAnswer {
+            protection,
+            unreachable: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Tells of protections whose entries went with whom they named.
+    async fn shrink(&mut self, protections: &[ProtectionId]) -> Result<()> {
+        for protection in protection::shrunk::<DB>(&mut *self.connection, protections, self.now).await? {
+            let kind = EventKind::ProtectedEnvironmentUpdated;
+            ledger::tell_of_protection::<DB>(&mut *self.connection, kind, &protection, self.actor, self.now)
+                .await?;
+        }
+        self.touched.push(Touched::All);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::{
         directory::Container,
         environment::{Environment, EnvironmentState},
         event::{EventKind, EventSubject},
-        id::{ProjectId, UserId},
+        id::{GroupId, ProjectId, UserId},
         protection::ProtectedEnvironment,
     },
     store::Result,
@@ -53,6 +53,41 @@ impl Log {
         .map_err(failed::<DB>)?;
         Ok(())
     }
+}
+
+/// Adds an event to the log of every project below a group, in two statements however many there are.
+pub async fn append_below<DB: Db>(
+    connection: &mut DB::Connection,
+    group: GroupId,
+    kind: EventKind,
+    subject: &EventSubject,
+    actor: UserId,
+    now: Time,
+) -> Result<()> {
+    const BELOW: &str = " WHERE group_id IN (SELECT group_id FROM group_ancestors WHERE ancestor_id = $1)";
+    sql::<DB>(
+        "UPDATE projects SET last_event = last_event + 1, \
+         latest_at = CASE WHEN latest_at > $2 THEN latest_at ELSE $2 END",
+    )
+    .push(BELOW)
+    .bind(group.0)
+    .bind(millis(now))
+    .run(&mut *connection)
+    .await
+    .map_err(failed::<DB>)?;
+    sql::<DB>(
+        "INSERT INTO events (project_id, seq, kind, actor_id, created_at, payload) \
+         SELECT id, last_event, CAST($2 AS TEXT), CAST($3 AS BIGINT), latest_at, CAST($4 AS TEXT) FROM projects",
+    )
+    .push(BELOW)
+    .bind(group.0)
+    .bind(kind.as_str().to_owned())
+    .bind(actor.0)
+    .bind(payload(subject).to_string())
+    .run(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(())
 }
 
 /// What an event tells of a deployment; `before` is none for what did not exist, `after` for what does no longer.

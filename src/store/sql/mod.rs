@@ -1,18 +1,23 @@
 //! The SQL store, written once for every engine: text, rows, transactions. Engines bring DDL, options and a few
 //! constants (`seam.rs`).
 
+mod approval;
 mod db;
 mod deployment;
 mod directory_change;
 mod environment;
 mod event;
+mod gate;
 mod group;
+mod ledger;
 mod membership;
 mod page;
+mod person;
 #[cfg(test)]
 mod plans;
 mod project;
 mod project_change;
+mod protection;
 mod request;
 mod row;
 pub mod seam;
@@ -35,16 +40,19 @@ use crate::{
         },
         environment::{Environment, EnvironmentFilter},
         event::ProjectChange,
+        gate::Gate,
         id::{
             DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, TokenId,
             UserId, UserKey,
         },
         page::{Page, PageRequest, TOTAL_MAX},
+        person::Person,
+        protection::ProtectedEnvironment,
         token::{SecretHash, Token},
     },
     store::{
         Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, ProjectAnswer, ProjectState, Result,
-        Select, Store, StoreError, Terms,
+        Select, Store, StoreError, Terms, Wanted,
     },
 };
 use seam::{Class, Stmt, sql};
@@ -92,6 +100,11 @@ impl<DB: Db> SqlStore<DB> {
 
     async fn read(&self) -> Result<PoolConnection<DB>> {
         self.reader.acquire().await.map_err(failed::<DB>)
+    }
+
+    /// A transaction whose reads all see the same moment. It ends with what is returned.
+    async fn moment(&self) -> Result<Transaction<'static, DB>> {
+        self.reader.begin_with(DB::BEGIN_READ).await.map_err(failed::<DB>)
     }
 
     /// Does `work` in a write transaction of its own, on a task of its own: a caller that goes away in the middle can
@@ -303,6 +316,48 @@ impl<DB: Db> Store for SqlStore<DB> {
 
     async fn deployment_last_success(&self, environment: EnvironmentId) -> Result<Option<Deployment>> {
         deployment::last_success::<DB>(&mut *self.read().await?, environment).await
+    }
+
+    async fn gate_find(&self, view: &ProjectView, id: DeploymentId, viewer: &User) -> Result<Option<Gate>> {
+        let mut moment = self.moment().await?;
+        let person = Person::of(viewer.clone(), view.standing);
+        gate::find::<DB>(&mut moment, &view.project, id, Some(person)).await
+    }
+
+    async fn gate_list_blocked(
+        &self,
+        viewer: &User,
+        after: DeploymentId,
+        size: i64,
+        wanted: &Wanted,
+    ) -> Result<Page<Gate, DeploymentId>> {
+        gate::blocked_page::<DB>(&mut *self.moment().await?, viewer, after, size, wanted).await
+    }
+
+    async fn person_list(
+        &self,
+        project: Option<&Project>,
+        protections: &[ProtectedEnvironment],
+        after: UserId,
+        size: i64,
+    ) -> Result<Vec<Person>> {
+        person::page::<DB>(&mut *self.moment().await?, project, protections, after, size).await
+    }
+
+    async fn protection_find(
+        &self,
+        container: Container,
+        name: &str,
+    ) -> Result<Option<ProtectedEnvironment>> {
+        protection::find_by_name::<DB>(&mut *self.moment().await?, container, name).await
+    }
+
+    async fn protection_list(
+        &self,
+        container: Container,
+        page: &PageRequest<String>,
+    ) -> Result<Page<ProtectedEnvironment, String>> {
+        protection::page::<DB>(&mut *self.moment().await?, container, page).await
     }
 
     async fn deployment_list(

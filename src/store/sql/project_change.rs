@@ -1,43 +1,33 @@
-//! Changing what is recorded for a project: its deployments and environments.
+//! Changing what is recorded for a project: its deployments, approvals, environments and protections.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Work, deployment, environment,
-    event::{self, Log},
-    failed, project, request,
-    row::{LockRow, millis},
-    seam::sql,
+    Db, Keep, Work, approval, deployment, environment, gate,
+    ledger::{self, Ledger},
+    person, project, protection, request,
+    row::LockRow,
+    user,
 };
 use crate::{
     domain::{
-        Time, access,
-        deployment::{Deployment, EnvironmentSlot, NewDeployment},
-        environment::{self as environments, Environment, NewEnvironment},
-        event::{EventKind, EventSubject, ProjectChange},
-        id::{EnvironmentKey, Iid, ProjectId, ProjectKey},
+        access,
+        deployment::Deployment,
+        directory::{Container, ProjectView},
+        environment::{self as environments, EnvironmentTier},
+        event::ProjectChange,
+        gate::{self as gates, Gate},
+        id::{EnvironmentKey, ProjectId, ProjectKey, UserId, UserKey},
+        person::Person,
+        protection::{Nameable, ProtectedEnvironment},
     },
-    store::{Decide, Done, ProjectAnswer, ProjectState, Result, Select, StoreError, Terms},
+    store::{Decide, Done, ProjectAnswer, ProjectState, ProtectionSelect, Result, Select, Terms},
 };
 
-/// Takes the project's row, which is the lock, and moves its time on to `now`, never back.
-async fn lock<DB: Db>(
-    connection: &mut DB::Connection,
-    key: &ProjectKey,
-    now: Time,
-) -> Result<Option<LockRow>> {
-    let stmt =
-        sql::<DB>("UPDATE projects SET latest_at = CASE WHEN latest_at > $1 THEN latest_at ELSE $1 END")
-            .bind(millis(now));
-    let stmt = match key {
-        ProjectKey::Id(id) => stmt.push_bind(" WHERE id = ", id.0),
-        ProjectKey::Path(path) => stmt.push_bind(" WHERE full_path_key = ", path.to_lowercase()),
-    };
-    stmt.push(" RETURNING id, latest_at, last_iid, last_event")
-        .optional::<LockRow>(connection)
-        .await
-        .map_err(failed::<DB>)
-}
+/// How many people are read at a time to see whether a quorum can be reached.
+const CROWD: i64 = 500;
 
 /// A change of what is recorded for a project.
 pub struct Change {
@@ -56,38 +46,33 @@ impl<DB: Db> Work<DB> for Change {
     type Output = Done<ProjectAnswer>;
 
     async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
-        let locked = lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
+        let locked = ledger::lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
         // Behind the lock: of two that come at once the second sees what the first answered.
         if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
             return Ok((Done::Replayed(answer), Keep::No));
         }
         let state = self.state::<DB>(&mut *connection, locked.as_ref()).await?;
         let changes = (self.decide)(&state)?;
-        let (Some(locked), Some(view)) = (locked, &state.view) else {
+        let (Some(locked), Some(view)) = (locked, state.view.clone()) else {
             // A decision about nothing: the rules never accept one, and if they did there is nothing to change.
             return Err(access::project_not_found().into());
         };
         let answer = ProjectAnswer {
-            project: view.project.clone(),
-            deployment: state.deployment,
-            environment: state.environment,
-            environments: Vec::new(),
+            deployment: state.deployment.clone(),
+            environment: state.environment.clone(),
+            ..ProjectAnswer::of(view.project.clone(), self.terms.actor)
         };
-        let mut apply = Apply::<DB> {
-            connection,
-            iid: locked.last_iid,
-            log: Log {
-                project: ProjectId(locked.id),
-                actor: self.terms.actor,
-                now: state.now,
-                last: locked.last_event,
-            },
-            answer,
-        };
+        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, self.terms.actor, state.now, answer);
         for change in &changes {
-            apply.change(change).await?;
+            ledger.change(change).await?;
         }
-        let answer = apply.finish(&locked).await?;
+        ledger.settle_touched(&view.project).await?;
+        let mut answer = ledger.close(&locked).await?;
+        answer.gate = gate_after::<DB>(&mut *connection, state, &changes, answer.deployment.as_ref()).await?;
+        if let Some(protection) = &mut answer.protection {
+            protection.unreachable =
+                unreachable::<DB>(&mut *connection, Some(&view), &protection.protection).await?;
+        }
         request::remember::<DB, _>(connection, &self.terms, &answer).await?;
         let keep = if self.terms.validate_only {
             Keep::No
@@ -105,24 +90,15 @@ impl Change {
         connection: &mut DB::Connection,
         locked: Option<&LockRow>,
     ) -> Result<ProjectState> {
-        let mut state = ProjectState {
-            now: self.terms.now,
-            view: None,
-            environment: None,
-            slug_taken: false,
-            deployment: None,
-            last_success: None,
-            environments: Vec::new(),
-        };
+        let mut state = ProjectState::at(self.terms.now);
         let Some(locked) = locked else { return Ok(state) };
         let project = ProjectId(locked.id);
-        state.now = Time::from_timestamp_millis(locked.latest_at).ok_or(StoreError::Inconsistent {
-            table: "projects",
-            column: "latest_at",
-            id: locked.id,
-        })?;
-        state.view =
-            project::view::<DB>(&mut *connection, &ProjectKey::Id(project), self.terms.actor).await?;
+        let key = ProjectKey::Id(project);
+        state.now = locked.now()?;
+        state.view = project::view::<DB>(&mut *connection, &key, self.terms.actor).await?;
+        let Some(view) = state.view.clone() else {
+            return Ok(state);
+        };
         match &self.select {
             Select::EnvironmentNamed(name) => {
                 let key = EnvironmentKey::Name(name.clone());
@@ -131,144 +107,153 @@ impl Change {
                     let slug = environments::slug(name);
                     state.slug_taken = environment::slug_taken::<DB>(&mut *connection, project, slug).await?;
                 }
+                let found = state.environment.as_ref().map(|environment| environment.tier);
+                let tier = found.unwrap_or_else(|| EnvironmentTier::guess(name));
+                state.protections =
+                    protection::applying::<DB>(&mut *connection, &view.project, name, tier).await?;
             }
             Select::Environment(key) => {
                 state.environment = environment::find_by_key::<DB>(&mut *connection, project, key).await?;
+                if let Some(environment) = &state.environment {
+                    state.protections =
+                        protection::applying_to::<DB>(&mut *connection, &view.project, environment.id)
+                            .await?;
+                }
             }
             Select::Deployment(id) => {
-                state.deployment = deployment::find_by_id::<DB>(&mut *connection, project, *id).await?;
-                if let Some(deployment) = &state.deployment {
-                    let key = EnvironmentKey::Id(deployment.environment.id);
+                let viewer = self.viewer::<DB>(&mut *connection, &view).await?;
+                let gate = gate::find::<DB>(&mut *connection, &view.project, *id, viewer).await?;
+                if let Some(gate) = &gate {
+                    let key = EnvironmentKey::Id(gate.deployment.environment.id);
                     state.environment =
                         environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
+                    state.deployment = Some(gate.deployment.clone());
+                    state.protections.clone_from(&gate.protections);
+                    state.actor = gate.people.get(&self.terms.actor).cloned();
                 }
+                state.gate = gate;
             }
             Select::StaleEnvironments { before } => {
                 state.environments = environment::stale::<DB>(&mut *connection, project, *before).await?;
+                state.protections = protection::above::<DB>(&mut *connection, &view.project).await?;
             }
             Select::ReviewEnvironments { before, limit } => {
                 state.environments =
                     environment::stopped_reviews::<DB>(&mut *connection, project, *before, *limit).await?;
+                state.protections = protection::above::<DB>(&mut *connection, &view.project).await?;
             }
+            Select::Protection(select) => {
+                let container = Container::Project(project);
+                let found = see_protection::<DB>(&mut *connection, container, Some(&view), select).await?;
+                (state.protection, state.nameable) = (found.0, Some(found.1));
+            }
+        }
+        if state.actor.is_none() && !matches!(self.select, Select::Protection(_)) {
+            let viewer = self.viewer::<DB>(&mut *connection, &view).await?;
+            let protections = &state.protections;
+            let mut people =
+                gate::people::<DB>(&mut *connection, &view.project, protections, &[], viewer).await?;
+            state.actor = people.remove(&self.terms.actor);
         }
         if let Some(environment) = &state.environment {
             state.last_success = deployment::last_success::<DB>(connection, environment.id).await?;
         }
         Ok(state)
     }
+
+    /// The actor, as far as the project goes.
+    async fn viewer<DB: Db>(
+        &self,
+        connection: &mut DB::Connection,
+        view: &ProjectView,
+    ) -> Result<Option<Person>> {
+        let user = user::find_by_key::<DB>(connection, &UserKey::Id(self.terms.actor)).await?;
+        Ok(user.map(|user| Person::of(user, view.standing)))
+    }
 }
 
-/// Makes changes true, one after the other, and keeps the answer up to date.
-struct Apply<'a, DB: Db> {
-    connection: &'a mut DB::Connection,
-    iid: i64,
-    log: Log,
-    answer: ProjectAnswer,
+/// The deployment in question at its gate, after the changes.
+async fn gate_after<DB: Db>(
+    connection: &mut DB::Connection,
+    state: ProjectState,
+    changes: &[ProjectChange],
+    deployment: Option<&Deployment>,
+) -> Result<Option<Gate>> {
+    let (Some(deployment), Some(view)) = (deployment.cloned(), state.view) else {
+        return Ok(None);
+    };
+    let fresh = changes
+        .iter()
+        .any(|change| matches!(change, ProjectChange::DeploymentCreated(_)));
+    let approvals = if fresh {
+        Vec::new()
+    } else {
+        approval::list_of::<DB>(connection, deployment.id).await?
+    };
+    let people = match state.gate {
+        Some(gate) => gate.people,
+        None => state
+            .actor
+            .into_iter()
+            .map(|person| (person.user.id, person))
+            .collect(),
+    };
+    Ok(Some(Gate {
+        deployment,
+        project: view.project,
+        protections: state.protections,
+        approvals,
+        people,
+    }))
 }
 
-impl<DB: Db> Apply<'_, DB> {
-    async fn change(&mut self, change: &ProjectChange) -> Result<()> {
-        match change {
-            ProjectChange::DeploymentCreated(new) => self.create_deployment(new).await,
-            ProjectChange::DeploymentKept(deployment) => {
-                self.answer.deployment = Some(deployment.clone());
-                Ok(())
-            }
-            ProjectChange::DeploymentMoved { before, after } => {
-                deployment::update::<DB>(&mut *self.connection, after).await?;
-                let subject = event::deployment(after, Some(*before), Some(after.status));
-                self.answer.deployment = Some(Deployment::clone(after));
-                self.append(EventKind::DeploymentStatusChanged, &subject).await
-            }
-            ProjectChange::DeploymentDeleted(deleted) => {
-                deployment::delete::<DB>(&mut *self.connection, deleted.id).await?;
-                let subject = event::deployment(deleted, Some(deleted.status), None);
-                self.append(EventKind::DeploymentDeleted, &subject).await
-            }
-            ProjectChange::EnvironmentCreated(new) => self.create_environment(new).await.map(drop),
-            ProjectChange::EnvironmentUpdated { before, after } => {
-                environment::update::<DB>(&mut *self.connection, after).await?;
-                let subject = event::environment(after, Some(*before), Some(after.state));
-                self.show_environment(after.clone());
-                self.append(EventKind::EnvironmentUpdated, &subject).await
-            }
-            ProjectChange::EnvironmentDeleted(deleted) => {
-                environment::delete::<DB>(&mut *self.connection, deleted.id).await?;
-                let subject = event::environment(deleted, Some(deleted.state), None);
-                self.answer.environments.push(deleted.clone());
-                self.append(EventKind::EnvironmentDeleted, &subject).await
-            }
-            ProjectChange::ApprovalSubmitted { .. }
-            | ProjectChange::ApprovalsCounted { .. }
-            | ProjectChange::Protection(_) => Err(StoreError::Url),
+/// The protection of a name, and who may be named in it.
+pub async fn see_protection<DB: Db>(
+    connection: &mut DB::Connection,
+    container: Container,
+    view: Option<&ProjectView>,
+    select: &ProtectionSelect,
+) -> Result<(Option<ProtectedEnvironment>, Nameable)> {
+    let found = protection::find_by_name::<DB>(&mut *connection, container, &select.name).await?;
+    let project = view.map(|view| &view.project);
+    let named: BTreeSet<UserId> = select.users.iter().copied().collect();
+    let groups = match container {
+        Container::Project(_) => BTreeSet::new(),
+        Container::Group(id) => BTreeSet::from([id]),
+    };
+    let people = if named.is_empty() {
+        Vec::new()
+    } else {
+        let people = person::load::<DB>(&mut *connection, project, &groups, &named).await?;
+        people.into_values().collect()
+    };
+    let nameable = Nameable {
+        container,
+        people,
+        groups: protection::nameable_groups::<DB>(connection, container, &select.groups).await?,
+    };
+    Ok((found, nameable))
+}
+
+/// What a protection asks for and nobody can give. In a group's there is no project.
+pub async fn unreachable<DB: Db>(
+    connection: &mut DB::Connection,
+    view: Option<&ProjectView>,
+    protection: &ProtectedEnvironment,
+) -> Result<Vec<gates::Unreachable>> {
+    let project = view.map(|view| &view.project);
+    let protections = std::slice::from_ref(protection);
+    let mut everyone: Vec<Person> = Vec::new();
+    loop {
+        let missing = gates::unreachable(protections, project, &everyone);
+        if missing.is_empty() {
+            return Ok(missing);
         }
-    }
-
-    async fn append(&mut self, kind: EventKind, subject: &EventSubject) -> Result<()> {
-        self.log.append::<DB>(&mut *self.connection, kind, subject).await
-    }
-
-    /// Puts an environment into the answer, and into the deployment there if it is that one's.
-    fn show_environment(&mut self, environment: Environment) {
-        if let Some(deployment) = &mut self.answer.deployment
-            && deployment.environment.id == environment.id
-        {
-            deployment.environment = environment.summary();
+        let after = everyone.last().map_or(UserId(0), |person| person.user.id);
+        let more = person::page::<DB>(&mut *connection, project, protections, after, CROWD).await?;
+        if more.is_empty() {
+            return Ok(missing);
         }
-        self.answer.environments.push(environment.clone());
-        self.answer.environment = Some(environment);
-    }
-
-    async fn create_environment(&mut self, new: &NewEnvironment) -> Result<Environment> {
-        let environment =
-            environment::insert::<DB>(&mut *self.connection, self.log.project, new, self.log.now).await?;
-        let subject = event::environment(&environment, None, Some(environment.state));
-        self.append(EventKind::EnvironmentCreated, &subject).await?;
-        self.show_environment(environment.clone());
-        Ok(environment)
-    }
-
-    async fn create_deployment(&mut self, new: &NewDeployment) -> Result<()> {
-        let environment = match &new.environment {
-            EnvironmentSlot::Existing(id) => *id,
-            EnvironmentSlot::New(environment) => self.create_environment(environment).await?.id,
-        };
-        self.iid += 1;
-        let project = self.log.project;
-        let now = millis(self.log.now);
-        let id = deployment::insert::<DB>(
-            &mut *self.connection,
-            project,
-            environment,
-            Iid(self.iid),
-            new,
-            now,
-        )
-        .await?;
-        // Read back for the environment and the user that it shows.
-        let created = deployment::find_by_id::<DB>(&mut *self.connection, project, id)
-            .await?
-            .ok_or(StoreError::Inconsistent {
-                table: "deployments",
-                column: "id",
-                id: id.0,
-            })?;
-        let subject = event::deployment(&created, None, Some(created.status));
-        self.answer.deployment = Some(created);
-        self.append(EventKind::DeploymentCreated, &subject).await
-    }
-
-    /// Writes the counters back, if anything was numbered.
-    async fn finish(self, locked: &LockRow) -> Result<ProjectAnswer> {
-        if self.log.last != locked.last_event {
-            sql::<DB>("UPDATE projects SET last_iid = $2, last_event = $3 WHERE id = $1")
-                .bind(locked.id)
-                .bind(self.iid)
-                .bind(self.log.last)
-                .run(self.connection)
-                .await
-                .map_err(failed::<DB>)?;
-        }
-        Ok(self.answer)
+        everyone.extend(more);
     }
 }

@@ -7,13 +7,20 @@ use crate::{
     domain::{
         Time,
         access::AccessLevel,
+        approval::{Approval, ApprovalStatus},
         deployment::{Deployment, DeploymentStatus, FailureReason, GateState},
         directory::{
             Container, Group, GroupShare, GroupView, Membership, Project, ProjectView, Standing, User,
             UserState, UserSummary, Visibility,
         },
         environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
-        id::{DeploymentId, EnvironmentId, GroupId, Iid, ProjectId, TokenId, UserId},
+        id::{
+            ApprovalId, ApprovalRuleId, DeployAccessLevelId, DeploymentId, EnvironmentId, GroupId, Iid,
+            ProjectId, ProtectionId, TokenId, UserId,
+        },
+        protection::{
+            ApprovalRule, Audience, DeployAccessLevel, GroupInheritance, ProtectedEnvironment, Role, Subject,
+        },
         token::{Scope, Token},
     },
     store::StoreError,
@@ -486,4 +493,180 @@ impl TryFrom<DeploymentRow> for Deployment {
             version: row.version,
         })
     }
+}
+
+#[derive(Debug, FromRow)]
+pub struct ProtectionRow {
+    pub id: i64,
+    pub project_id: Option<i64>,
+    pub group_id: Option<i64>,
+    pub name: String,
+    pub required_approval_count: i64,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub version: i64,
+}
+
+impl TryFrom<ProtectionRow> for ProtectedEnvironment {
+    type Error = StoreError;
+
+    /// Without its entries.
+    fn try_from(row: ProtectionRow) -> Result<Self, StoreError> {
+        const TABLE: &str = "protected_environments";
+        Ok(Self {
+            id: ProtectionId(row.id),
+            container: container(TABLE, row.id, row.project_id, row.group_id)?,
+            name: row.name,
+            deploy_access_levels: Vec::new(),
+            required_approval_count: row.required_approval_count,
+            approval_rules: Vec::new(),
+            created_at: time(TABLE, "created_at", row.id, row.created_at)?,
+            updated_at: time(TABLE, "updated_at", row.id, row.updated_at)?,
+            version: row.version,
+        })
+    }
+}
+
+/// A deploy access level or an approval rule, with the names of whom it is about.
+#[derive(Debug, FromRow)]
+pub struct EntryRow {
+    pub id: i64,
+    pub protection_id: i64,
+    pub user_id: Option<i64>,
+    pub group_id: Option<i64>,
+    pub access_level: Option<i64>,
+    pub group_inheritance: String,
+    pub user_name: Option<String>,
+    pub username: Option<String>,
+    pub group_name: Option<String>,
+    pub group_path: Option<String>,
+    pub group_full_path: Option<String>,
+    pub required_approvals: i64,
+}
+
+impl EntryRow {
+    fn audience(self, table: &'static str) -> Result<Audience, StoreError> {
+        let bad = |column| inconsistent(table, column, self.id);
+        let inheritance =
+            GroupInheritance::parse(&self.group_inheritance).ok_or_else(|| bad("group_inheritance"))?;
+        let (subject, description, names) = match (self.user_id, self.group_id, self.access_level) {
+            (Some(id), None, None) => (
+                Subject::User(UserId(id)),
+                self.user_name.clone(),
+                vec![self.user_name, self.username],
+            ),
+            (None, Some(id), None) => (
+                Subject::Group(GroupId(id)),
+                self.group_name.clone(),
+                vec![self.group_name, self.group_path, self.group_full_path],
+            ),
+            (None, None, Some(number)) => {
+                let role = Role::from_number(number).ok_or_else(|| bad("access_level"))?;
+                let description = role.description().map(str::to_owned);
+                (Subject::Role(role), description.clone(), vec![description])
+            }
+            _ => return Err(bad("user_id")),
+        };
+        Ok(Audience {
+            subject,
+            inheritance,
+            description,
+            names: names.into_iter().flatten().collect(),
+        })
+    }
+}
+
+impl TryFrom<EntryRow> for DeployAccessLevel {
+    type Error = StoreError;
+
+    fn try_from(row: EntryRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: DeployAccessLevelId(row.id),
+            audience: row.audience("deploy_access_levels")?,
+        })
+    }
+}
+
+impl TryFrom<EntryRow> for ApprovalRule {
+    type Error = StoreError;
+
+    fn try_from(row: EntryRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: ApprovalRuleId(row.id),
+            required_approvals: row.required_approvals,
+            audience: row.audience("approval_rules")?,
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub struct ApprovalRow {
+    pub id: i64,
+    pub deployment_id: i64,
+    pub status: String,
+    pub comment: Option<String>,
+    pub represented_as: String,
+    pub pinned: String,
+    pub rule_id: Option<i64>,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub user_id: i64,
+    pub username: String,
+    pub user_name: String,
+    pub public_email: Option<String>,
+    pub avatar_url: Option<String>,
+    pub user_state: String,
+}
+
+impl TryFrom<ApprovalRow> for Approval {
+    type Error = StoreError;
+
+    fn try_from(row: ApprovalRow) -> Result<Self, StoreError> {
+        let bad = |column| inconsistent("approvals", column, row.id);
+        let pinned = row.pinned.split_whitespace().map(str::parse);
+        Ok(Self {
+            id: ApprovalId(row.id),
+            deployment_id: DeploymentId(row.deployment_id),
+            status: ApprovalStatus::parse(&row.status).ok_or_else(|| bad("status"))?,
+            pinned: pinned
+                .map(|id| id.map(ApprovalRuleId).map_err(|_| bad("pinned")))
+                .collect::<Result<_, _>>()?,
+            user: UserSummary {
+                id: UserId(row.user_id),
+                username: row.username,
+                name: row.user_name,
+                public_email: row.public_email,
+                avatar_url: row.avatar_url,
+                state: UserState::parse(&row.user_state).ok_or_else(|| bad("user.state"))?,
+            },
+            comment: row.comment,
+            represented_as: row.represented_as,
+            rule_id: row.rule_id.map(ApprovalRuleId),
+            created_at: time("approvals", "created_at", row.id, row.created_at)?,
+            updated_at: time("approvals", "updated_at", row.id, row.updated_at)?,
+        })
+    }
+}
+
+/// What a user is to something.
+#[derive(Debug, FromRow)]
+pub struct LevelRow {
+    pub user_id: i64,
+    pub access_level: i64,
+}
+
+/// What a user is to a group; `direct` is 1 for membership in the group itself.
+#[derive(Debug, FromRow)]
+pub struct GroupLevelRow {
+    pub user_id: i64,
+    pub group_id: i64,
+    pub direct: i64,
+    pub access_level: i64,
+}
+
+/// Where a deployment is recorded.
+#[derive(Debug, FromRow)]
+pub struct PlaceRow {
+    pub project_id: i64,
+    pub deployment_id: i64,
 }

@@ -28,6 +28,9 @@ pub trait Driver: Database<Arguments: IntoArguments<Self> + 'static> {
     /// Begins a transaction that will write.
     const BEGIN_WRITE: &'static str;
 
+    /// Begins a transaction whose statements all read what was committed at one moment.
+    const BEGIN_READ: &'static str;
+
     /// Runs a statement and returns its rows.
     fn rows(
         connection: &mut Self::Connection,
@@ -116,6 +119,18 @@ impl<DB: Driver> Stmt<DB> {
         let place = format!("${}", stmt.arguments.len());
         stmt.text.to_mut().push_str(&place);
         stmt
+    }
+
+    /// Adds ` IN (...)` with these ids; no id is in an empty list.
+    #[must_use]
+    pub fn push_in(self, ids: impl IntoIterator<Item = i64>) -> Self
+    where
+        DB: Carries<i64>,
+    {
+        let listed = ids
+            .into_iter()
+            .fold(self.push(" IN (NULL"), |stmt, id| stmt.push_bind(", ", id));
+        listed.push(")")
     }
 
     /// The text so far.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The columns of a [`UserRow`].
-const COLUMNS: &str =
+pub const COLUMNS: &str =
     "SELECT id, username, name, email, public_email, avatar_url, state, admin, external, created_at, version";
 
 /// A user by key.
