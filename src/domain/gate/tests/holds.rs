@@ -88,9 +88,7 @@ fn nothing_holds_what_can_be_started_and_the_other_way_round() {
                 let mut gate = unified(1);
                 gate.deployment.status = status;
                 gate.project.archived = archived;
-                let start = gate
-                    .viewer(&user(viewer), &environment(EnvironmentState::Available), now())
-                    .start;
+                let start = gate.viewer(&user(viewer)).start;
                 let held = !gate.holds(&user(viewer)).is_empty();
                 assert_eq!(start.is_err(), held, "{status:?} {archived} {viewer}");
             }
@@ -198,7 +196,7 @@ fn those_are_asked_whose_approval_brings_it_nearer_to_its_release() {
 #[test]
 fn a_viewer_is_told_what_trying_would_answer() {
     let told = |gate: &Gate, viewer: i64| {
-        let told = gate.viewer(&user(viewer), &environment(EnvironmentState::Available), now());
+        let told = gate.viewer(&user(viewer));
         [told.approve, told.reject, told.start].map(|it| it.err().map(|error| error.reason()))
     };
     let gate = two_rules();
