@@ -406,6 +406,11 @@ impl List {
         nameable: &Nameable,
         violations: &mut Violations,
     ) -> Result<Vec<EntryDraft>, Error> {
+        // Replacing every entry takes two commands each. What is longer is not looked at one by one.
+        if commands.len() > 2 * ENTRIES_MAX {
+            violations.check::<()>(Err(self.too_long()));
+            return Ok(kept);
+        }
         for (index, command) in commands.iter().enumerate() {
             let place =
                 match command.id {
@@ -438,12 +443,16 @@ impl List {
             }
         }
         if kept.len() > ENTRIES_MAX {
-            violations.check::<()>(Err(Error::protection(
-                self.field(),
-                format!("is too long (maximum is {ENTRIES_MAX} entries)"),
-            )));
+            violations.check::<()>(Err(self.too_long()));
         }
         Ok(kept)
+    }
+
+    fn too_long(self) -> Error {
+        Error::protection(
+            self.field(),
+            format!("is too long (maximum is {ENTRIES_MAX} entries)"),
+        )
     }
 
     /// The entry that a command makes of what there is.
@@ -624,3 +633,6 @@ impl ProtectedEnvironment {
         vec![ProtectionChange::Deleted(Box::new(self.clone()))]
     }
 }
+
+#[cfg(test)]
+mod tests;
