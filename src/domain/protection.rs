@@ -324,7 +324,11 @@ impl Nameable {
             Subject::Role(_) => Ok(()),
             Subject::User(id) => {
                 let person = self.people.iter().find(|person| person.user.id == id);
-                let level = person.and_then(|person| person.level_in(self.container));
+                let level = person.and_then(|person| match self.container {
+                    Container::Project(_) => person.standing.level(),
+                    // Who comes by a share is not one of the group's own.
+                    Container::Group(group) => person.in_group(group).member(),
+                });
                 match self.container {
                     Container::Project(_) if level < Some(AccessLevel::Developer) => {
                         Err(format!("user {id} has no Developer access to this project"))
