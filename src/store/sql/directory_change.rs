@@ -70,7 +70,7 @@ impl<DB: Db> Work<DB> for Change {
                 membership: state.membership,
                 share: state.share,
                 token: state.token,
-                protection: None,
+                protection: state.protection.map(ProtectionAnswer::of),
                 created: false,
             },
         };
@@ -307,10 +307,7 @@ impl<DB: Db> Apply<'_, DB> {
         self.touched.push(within(protection.container));
         ledger::tell_of_protection::<DB>(&mut *self.connection, kind, &protection, self.actor, self.now)
             .await?;
-        self.answer.protection = kept.then_some(ProtectionAnswer {
-            protection,
-            unreachable: Vec::new(),
-        });
+        self.answer.protection = kept.then(|| ProtectionAnswer::of(protection));
         Ok(())
     }
 
