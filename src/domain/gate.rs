@@ -78,6 +78,14 @@ impl<'a> Slot<'a> {
         }
     }
 
+    /// Who can change what is asked for, for people.
+    fn changed_by(&self) -> &'static str {
+        match self.rule {
+            Some((_, Container::Group(_))) => "Owners of the group",
+            _ => "Maintainers",
+        }
+    }
+
     /// Who can give the approvals, for people.
     fn describe(&self) -> String {
         self.rule.map_or_else(
@@ -180,10 +188,14 @@ pub struct Gate {
 
 /// Which slot each decision is for, and what is missing.
 struct Tally {
+    /// For each decision the slot that it fills a place in; none do where the deployment is not blocked.
+    counted: Vec<Option<usize>>,
     /// For each decision the slot that it counts for or, if it is not needed, stands under.
     shown: Vec<Option<usize>>,
     /// For each slot; nothing is missing where the deployment is not blocked.
     missing: Vec<i64>,
+    /// For each slot, whether one more approval would leave less missing in all.
+    wanted: Vec<bool>,
 }
 
 /// A rule with the decisions that count for it.
@@ -340,6 +352,9 @@ impl Gate {
         let Some(person) = self.people.get(&approval.user.id) else {
             return Vec::new();
         };
+        if approval.status == ApprovalStatus::Approved && self.is_own(approval.user.id) {
+            return Vec::new();
+        }
         let mut places = self.open_to(slots, person);
         if !approval.represented_as.is_empty() {
             let pinned = |index: &usize| slots[*index].id().is_some_and(|id| approval.pinned.contains(&id));
@@ -353,16 +368,23 @@ impl Gate {
         places
     }
 
+    /// Whether an approval has nothing left that it could count for.
+    fn is_stranded(&self, approval: &Approval) -> bool {
+        self.is_blocked() && self.places(&self.slots(), approval).is_empty()
+    }
+
     fn tally(&self, slots: &[Slot<'_>]) -> Tally {
         if !self.is_blocked() {
             let at = |id: ApprovalRuleId| slots.iter().position(|slot| slot.id() == Some(id));
             return Tally {
+                counted: vec![None; self.approvals.len()],
                 shown: self
                     .approvals
                     .iter()
                     .map(|approval| approval.rule_id.and_then(at))
                     .collect(),
                 missing: vec![0; slots.len()],
+                wanted: vec![false; slots.len()],
             };
         }
         let places: Vec<_> = self
@@ -374,19 +396,21 @@ impl Gate {
             .approvals
             .iter()
             .zip(&places)
-            .map(|(approval, places)| {
-                let counts = approval.status == ApprovalStatus::Approved && !self.is_own(approval.user.id);
-                if counts { places.clone() } else { Vec::new() }
+            .map(|(approval, places)| match approval.status {
+                ApprovalStatus::Approved => places.clone(),
+                ApprovalStatus::Rejected => Vec::new(),
             })
             .collect();
-        let assigned = matching::assign(&required(slots), &choices);
+        let counted = matching::assign(&required(slots), &choices);
         Tally {
-            missing: missing(slots, &assigned),
-            shown: assigned
-                .into_iter()
+            missing: missing(slots, &counted),
+            wanted: matching::wanted(&required(slots), &choices, &counted),
+            shown: counted
+                .iter()
                 .zip(places)
                 .map(|(slot, places)| slot.or(places.first().copied()))
                 .collect(),
+            counted,
         }
     }
 
@@ -475,10 +499,13 @@ impl Gate {
         now: Time,
     ) -> Result<Vec<ProjectChange>, Error> {
         let existing = self.approvals.iter().find(|approval| approval.user.id == user.id);
-        if existing.is_some_and(|existing| command.repeats(existing)) {
+        let repeated = existing.filter(|existing| command.repeats(existing));
+        let decidable = self.decidable(user, command);
+        // A decision whose rule is gone, or is no longer its voter's, can be made anew for another.
+        if repeated.is_some_and(|existing| decidable.is_err() || !self.is_stranded(existing)) {
             return Ok(Vec::new());
         }
-        let pinned = self.decidable(user, command)?;
+        let pinned = decidable?;
         command.check()?;
         let moved = existing.filter(|existing| existing.status == command.status);
         let draft = ApprovalDraft {
@@ -593,17 +620,20 @@ impl Gate {
         after
     }
 
-    /// The rules that somebody's approval could count for, now; nothing if they cannot give one, or have. With the
-    /// unified setting the list is empty.
+    /// The rules by which somebody's approval would bring the deployment nearer to its release; nothing if there are
+    /// none, or if they have approved. With the unified setting the list is empty.
     pub fn could_approve(&self, person: &Person) -> Option<Vec<ApprovalRuleId>> {
-        let decided = self.approvals.iter().any(|approval| {
-            approval.user.id == person.user.id && approval.status == ApprovalStatus::Approved
-        });
+        let decided = self
+            .approvals
+            .iter()
+            .any(|approval| approval.user.id == person.user.id && !self.is_stranded(approval));
         if !self.is_blocked() || decided || self.is_own(person.user.id) {
             return None;
         }
         let slots = self.slots();
-        let open = self.open_to(&slots, person);
+        let wanted = self.tally(&slots).wanted;
+        let mut open = self.open_to(&slots, person);
+        open.retain(|&index| wanted[index]);
         (!open.is_empty()).then(|| open.into_iter().filter_map(|index| slots[index].id()).collect())
     }
 
@@ -715,20 +745,57 @@ impl Gate {
     }
 
     /// The same, telling what is missing and can be given by nobody, if `people` are all who could be asked.
-    pub fn explain<'a>(&self, viewer: &User, people: impl IntoIterator<Item = &'a Person>) -> Vec<Hold> {
-        let people = people.into_iter().filter(|person| !self.is_own(person.user.id));
-        let unreachable = unreachable(&self.protections, Some(&self.project), people);
+    pub fn explain<'a>(&'a self, viewer: &User, people: impl IntoIterator<Item = &'a Person>) -> Vec<Hold> {
+        let slots = self.slots();
+        let beyond = self.beyond_everyone(&slots, people);
         let mut holds = self.holds(viewer);
         for hold in &mut holds {
-            let lost = unreachable
+            let lost = slots
                 .iter()
-                .find(|lost| hold.kind == HoldKind::ApprovalsMissing && lost.rule == hold.rule);
-            if let Some(lost) = lost {
+                .zip(&beyond)
+                .find(|(slot, _)| slot.id() == hold.rule.as_ref().map(|rule| rule.id));
+            if let Some((slot, missing @ 1..)) = lost
+                && hold.kind == HoldKind::ApprovalsMissing
+            {
                 hold.kind = HoldKind::QuorumUnreachable;
-                hold.lifted_by = vec!["Maintainers".to_owned()];
-                hold.message = format!("{}, and nobody can give {} of them", hold.message, lost.missing);
+                hold.lifted_by = vec![slot.changed_by().to_owned()];
+                hold.message = format!("{}, and nobody can give {missing} of them", hold.message);
             }
         }
         holds
     }
+
+    /// What each slot would lack if everyone approved. The votes that there are keep filling what they fill: so what
+    /// nobody can give is told of what is missing now.
+    fn beyond_everyone<'a>(
+        &'a self,
+        slots: &[Slot<'_>],
+        people: impl IntoIterator<Item = &'a Person>,
+    ) -> Vec<i64> {
+        let tally = self.tally(slots);
+        let voters = self.approvals.iter().zip(tally.counted);
+        let counted: BTreeMap<UserId, Option<usize>> =
+            voters.map(|(approval, slot)| (approval.user.id, slot)).collect();
+        let people: BTreeMap<UserId, &Person> = self
+            .people
+            .values()
+            .chain(people)
+            .filter(|person| !self.is_own(person.user.id))
+            .map(|person| (person.user.id, person))
+            .collect();
+        let choices: Vec<_> = people
+            .values()
+            .map(|person| self.open_to(slots, person))
+            .collect();
+        let present = people
+            .keys()
+            .map(|id| counted.get(id).copied().flatten())
+            .collect();
+        missing(slots, &matching::complete(&required(slots), &choices, present))
+    }
 }
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -10,16 +10,47 @@
 /// Rules take votes one by one; a rule that finds all its votes taken makes another rule look for a substitute. That a
 /// rule cannot be helped in this way proves that no assignment does better (augmenting paths).
 pub fn assign(required: &[usize], choices: &[Vec<usize>]) -> Vec<Option<usize>> {
-    let mut rule_of = vec![None; choices.len()];
+    complete(required, choices, vec![None; choices.len()])
+}
+
+/// The same, beginning with votes that have their rules already: these may change places, but no rule loses one.
+pub fn complete(
+    required: &[usize],
+    choices: &[Vec<usize>],
+    mut rule_of: Vec<Option<usize>>,
+) -> Vec<Option<usize>> {
+    let mut given = vec![0; required.len()];
+    for rule in rule_of.iter().flatten() {
+        given[*rule] += 1;
+    }
+    // A search that fails has seen every vote that its rules could have; no later one finds more by asking them again.
+    let mut hopeless = vec![false; required.len()];
     for (rule, &wanted) in required.iter().enumerate() {
-        for _ in 0..wanted {
-            let mut asked = vec![false; required.len()];
+        for _ in given[rule]..wanted {
+            let mut asked = hopeless.clone();
             if !take(rule, choices, &mut rule_of, &mut asked) {
+                hopeless = asked;
                 break;
             }
         }
     }
     rule_of
+}
+
+/// The rules that one more vote would be of use to: those that lack one, and those that could give one up to them.
+pub fn wanted(required: &[usize], choices: &[Vec<usize>], rule_of: &[Option<usize>]) -> Vec<bool> {
+    let mut lacking = required.to_vec();
+    for rule in rule_of.iter().flatten() {
+        lacking[*rule] -= 1;
+    }
+    let mut wanted: Vec<bool> = lacking.iter().map(|&lacking| lacking > 0).collect();
+    while let Some(giver) = choices.iter().zip(rule_of).find_map(|(choices, rule)| {
+        let helps = choices.iter().any(|&other| wanted[other]);
+        rule.filter(|&rule| helps && !wanted[rule])
+    }) {
+        wanted[giver] = true;
+    }
+    wanted
 }
 
 /// Finds one more vote for `rule`: a free one, or one whose rule finds another. `asked` are the rules that were asked
@@ -105,6 +136,34 @@ mod tests {
                 filled(required.len(), &assign(&required, &choices)),
                 filled(required.len(), &assign(&required, &turned))
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_rule_is_wanted_exactly_if_one_more_vote_for_it_fills_more((required, choices) in cases()) {
+            let assigned = assign(&required, &choices);
+            let wanted = wanted(&required, &choices, &assigned);
+            let sum = |votes: &[Option<usize>]| votes.iter().flatten().count();
+            for (rule, wanted) in wanted.into_iter().enumerate() {
+                let mut more = choices.clone();
+                more.push(vec![rule]);
+                let helped = sum(&assign(&required, &more)) > sum(&assigned);
+                prop_assert_eq!(wanted, helped, "rule {}", rule);
+            }
+        }
+
+        #[test]
+        fn completing_takes_no_vote_from_a_rule_and_fills_as_much_as_beginning_anew(
+            (required, choices) in cases(), present in 0usize..7
+        ) {
+            let mut before = assign(&required, &choices[..present.min(choices.len())]);
+            before.resize(choices.len(), None);
+            let after = complete(&required, &choices, before.clone());
+            let (before, after) = (filled(required.len(), &before), filled(required.len(), &after));
+            prop_assert!(before.iter().zip(&after).all(|(before, after)| before <= after));
+            let anew = filled(required.len(), &assign(&required, &choices));
+            prop_assert_eq!(after.iter().sum::<usize>(), anew.iter().sum::<usize>());
         }
     }
 

@@ -324,7 +324,11 @@ impl Nameable {
             Subject::Role(_) => Ok(()),
             Subject::User(id) => {
                 let person = self.people.iter().find(|person| person.user.id == id);
-                let level = person.and_then(|person| person.level_in(self.container));
+                let level = person.and_then(|person| match self.container {
+                    Container::Project(_) => person.standing.level(),
+                    // Who comes by a share is not one of the group's own.
+                    Container::Group(group) => person.in_group(group).member(),
+                });
                 match self.container {
                     Container::Project(_) if level < Some(AccessLevel::Developer) => {
                         Err(format!("user {id} has no Developer access to this project"))
@@ -406,6 +410,11 @@ impl List {
         nameable: &Nameable,
         violations: &mut Violations,
     ) -> Result<Vec<EntryDraft>, Error> {
+        // Replacing every entry takes two commands each. What is longer is not looked at one by one.
+        if commands.len() > 2 * ENTRIES_MAX {
+            violations.check::<()>(Err(self.too_long()));
+            return Ok(kept);
+        }
         for (index, command) in commands.iter().enumerate() {
             let place =
                 match command.id {
@@ -438,12 +447,16 @@ impl List {
             }
         }
         if kept.len() > ENTRIES_MAX {
-            violations.check::<()>(Err(Error::protection(
-                self.field(),
-                format!("is too long (maximum is {ENTRIES_MAX} entries)"),
-            )));
+            violations.check::<()>(Err(self.too_long()));
         }
         Ok(kept)
+    }
+
+    fn too_long(self) -> Error {
+        Error::protection(
+            self.field(),
+            format!("is too long (maximum is {ENTRIES_MAX} entries)"),
+        )
     }
 
     /// The entry that a command makes of what there is.
@@ -624,3 +637,6 @@ impl ProtectedEnvironment {
         vec![ProtectionChange::Deleted(Box::new(self.clone()))]
     }
 }
+
+#[cfg(test)]
+mod tests;

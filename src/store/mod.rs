@@ -302,6 +302,16 @@ pub struct ProtectionAnswer {
     pub unreachable: Vec<Unreachable>,
 }
 
+impl ProtectionAnswer {
+    /// A protection of which that is not known yet.
+    pub fn of(protection: ProtectedEnvironment) -> Self {
+        Self {
+            protection,
+            unreachable: Vec::new(),
+        }
+    }
+}
+
 /// What of the directory a change is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectorySelect {

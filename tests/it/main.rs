@@ -11,6 +11,7 @@ mod commands;
 mod conformance;
 mod crash;
 mod directory;
+mod gate;
 mod grpc;
 mod members;
 mod rest;

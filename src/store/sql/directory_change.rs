@@ -73,7 +73,7 @@ impl<DB: Db> Work<DB> for Change {
                 membership: state.membership,
                 share: state.share,
                 token: state.token,
-                protection: None,
+                protection: state.protection.map(ProtectionAnswer::of),
                 created: false,
             },
         };
@@ -317,10 +317,7 @@ impl<DB: Db> Apply<'_, DB> {
         let (actor, now) = (self.actor, self.now);
         ledger::tell_of_protection::<DB>(&mut *self.connection, kind, &protection, actor, now, self.told)
             .await?;
-        self.answer.protection = kept.then_some(ProtectionAnswer {
-            protection,
-            unreachable: Vec::new(),
-        });
+        self.answer.protection = kept.then(|| ProtectionAnswer::of(protection));
         Ok(())
     }
 

@@ -223,10 +223,7 @@ impl<'a, DB: Db> Ledger<'a, DB> {
         let environment = environment::find_by_key::<DB>(&mut *self.connection, project, &key).await?;
         self.touched
             .extend(environment.map(|environment| Touched::Environment(environment.id)));
-        self.answer.protection = kept.then_some(ProtectionAnswer {
-            protection,
-            unreachable: Vec::new(),
-        });
+        self.answer.protection = kept.then(|| ProtectionAnswer::of(protection));
         Ok(())
     }
 

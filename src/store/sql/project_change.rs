@@ -25,7 +25,9 @@ use crate::{
         person::Person,
         protection::{Nameable, ProtectedEnvironment},
     },
-    store::{Decide, Done, ProjectAnswer, ProjectState, ProtectionSelect, Result, Select, Terms},
+    store::{
+        Decide, Done, ProjectAnswer, ProjectState, ProtectionAnswer, ProtectionSelect, Result, Select, Terms,
+    },
 };
 
 /// How many people are read at a time to see whether a quorum can be reached.
@@ -62,6 +64,7 @@ impl<DB: Db> Work<DB> for Change {
         let answer = ProjectAnswer {
             deployment: state.deployment.clone(),
             environment: state.environment.clone(),
+            protection: state.protection.clone().map(ProtectionAnswer::of),
             ..ProjectAnswer::of(view.project.clone(), self.terms.actor)
         };
         let (actor, now) = (self.terms.actor, state.now);

@@ -10,10 +10,11 @@ use gatehouse::{
     clock::{Clock, SystemClock},
     first_start::ROOT_TOKEN_FILE,
     pb::v1::{
-        self as pb, AccessLevel, container_ref, deployment_service_client::DeploymentServiceClient,
-        directory_service_client::DirectoryServiceClient,
+        self as pb, AccessLevel, approval_service_client::ApprovalServiceClient, container_ref,
+        deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
         environment_service_client::EnvironmentServiceClient, group_ref,
         metadata_service_client::MetadataServiceClient, project_ref,
+        protected_environment_service_client::ProtectedEnvironmentServiceClient,
         token_service_client::TokenServiceClient, user_ref,
     },
     server,
@@ -155,6 +156,14 @@ impl TestServer {
 
     pub fn deployments(&self, token: &str) -> DeploymentServiceClient<Client> {
         DeploymentServiceClient::new(self.client(token))
+    }
+
+    pub fn protections(&self, token: &str) -> ProtectedEnvironmentServiceClient<Client> {
+        ProtectedEnvironmentServiceClient::new(self.client(token))
+    }
+
+    pub fn approvals(&self, token: &str) -> ApprovalServiceClient<Client> {
+        ApprovalServiceClient::new(self.client(token))
     }
 
     pub fn environments(&self, token: &str) -> EnvironmentServiceClient<Client> {
