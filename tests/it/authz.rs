@@ -190,6 +190,21 @@ fn project_operations() -> Vec<Operation> {
             project: cell.project(), deployment_id: cell.place.deployments.superseded, validate_only: YES,
             ..Default::default()
         }),
+        operation!(list_events "", events, cell => pb::ListEventsRequest {
+            project: cell.project(), ..Default::default()
+        }),
+        operation!(watch_events "", events, cell => pb::WatchEventsRequest {
+            projects: cell.project().into_iter().collect(), ..Default::default()
+        }, answer => {
+            let mut stream = answer;
+            stream.message().await?;
+            "ok"
+        }),
+        operation!(wait_deployment "", events, cell => pb::WaitDeploymentRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.created,
+            until: Some(pb::wait_deployment_request::Until::Condition(pb::WaitCondition::Approved.into())),
+            ..Default::default()
+        }),
         operation!(list_environments "", environments, cell => pb::ListEnvironmentsRequest {
             project: cell.project(), ..Default::default()
         }),

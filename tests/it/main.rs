@@ -18,3 +18,5 @@ mod rest;
 mod scale;
 mod support;
 mod tokens;
+mod wait;
+mod watch;
