@@ -1,5 +1,7 @@
 //! The JSON of the API: plain structs whose fields stand in documented order (product decision 22).
 
+pub(super) mod protection;
+
 use prost_types::Timestamp;
 use serde::Serialize;
 
