@@ -408,12 +408,9 @@ async fn no_history_leaves_anything_blocked_or_lets_it_go_against_the_rules() {
         "SELF_APPROVAL",
         "APPROVAL_NOT_PERMITTED",
         "NO_RULE_REPRESENTED",
-        "NOT_WAITING_FOR_APPROVALS",
-        "ENVIRONMENT_NOT_PROTECTED",
         "ENVIRONMENT_PROTECTED",
         "INVALID_TRANSITION",
         "INVALID_PROTECTION",
-        "ALREADY_EXISTS",
         "USER_BLOCKED",
         "delete",
     ] {
