@@ -12,6 +12,7 @@ mod conformance;
 mod crash;
 mod directory;
 mod gate;
+mod gate_model;
 mod grpc;
 mod members;
 mod rest;
