@@ -11,6 +11,7 @@ mod commands;
 mod conformance;
 mod crash;
 mod directory;
+mod example;
 mod gate;
 mod gate_model;
 mod grpc;
