@@ -1,5 +1,6 @@
 //! The sidecar as a whole, in front of a scripted gRPC server on a real socket.
 
+mod approvals;
 mod fake;
 
 use std::sync::Arc;
