@@ -34,7 +34,7 @@ def raises(kind, call):
     raise AssertionError(f"{kind.__name__} was expected, not {answer!r}")
 
 
-MIKA, ROSA, ROOT = client("mika"), client("rosa"), client("root")
+MIKA, DANA, ROSA, ROOT = (client(name) for name in ("mika", "dana", "rosa", "root"))
 SEARCH = MIKA.projects.get(PROJECT)
 
 
@@ -230,6 +230,81 @@ def an_administrator_acts_as_somebody_else():
     assert (error.response_code, error.error_message) == (403, "403 Forbidden - Must be admin to use sudo")
 
 
+def an_environment_is_protected_and_a_deployment_waits_for_a_second_person():
+    protected = SEARCH.protected_environments.create({
+        "name": "gated/one",
+        "deploy_access_levels": [{"access_level": 30}],
+        "approval_rules": [{"access_level": 20, "required_approvals": 2}],
+    })
+    assert [rule["required_approvals"] for rule in protected.approval_rules] == [2], protected
+    assert SEARCH.protected_environments.get("gated/one").deploy_access_levels[0]["access_level"] == 30
+    assert "gated/one" in [one.name for one in SEARCH.protected_environments.list(get_all=True)]
+    taken = raises(refused.GitlabCreateError, lambda: SEARCH.protected_environments.create(
+        {"name": "gated/one", "deploy_access_levels": [{"access_level": 40}]}))
+    assert (taken.response_code, taken.error_message) == (
+        409, "Protected environment 'gated/one' already exists"), taken
+
+    deployments = DANA.projects.get(PROJECT).deployments
+    made = deployments.create(deployment("running", "gated/one"))
+    assert (made.status, made.pending_approval_count, made.approvals) == ("blocked", 2, []), made
+    started = raises(refused.GitlabUpdateError, lambda: deployments.update(made.id, {"status": "running"}))
+    assert started.error_message == {"status": ['cannot transition via "run"']}, started.error_message
+    own = raises(refused.GitlabDeploymentApprovalError, lambda: made.approval("approved"))
+    assert own.error_message.startswith("You cannot approve your own deployment."), own.error_message
+
+    waiting = ROSA.projects.get(PROJECT).deployments.get(made.id)
+    approval = waiting.approval("approved", comment="Looks good to me")
+    assert (approval["status"], approval["comment"], approval["user"]["username"]) == (
+        "approved", "Looks good to me", "rosa"), approval
+    assert waiting.approval("approved") == approval, "a repeat answers what is stored"
+    assert deployments.get(made.id).pending_approval_count == 1
+    SEARCH.deployments.get(made.id).approval("approved")
+    made = deployments.get(made.id)
+    assert (made.status, made.pending_approval_count) == ("created", 0), made
+    [rule] = made.approval_summary["rules"]
+    assert [one["user"]["username"] for one in rule["deployment_approvals"]] == ["rosa", "mika"], rule
+    late = raises(refused.GitlabDeploymentApprovalError, lambda: ROOT.projects.get(PROJECT).deployments.get(
+        made.id).approval("approved"))
+    assert (late.response_code, late.error_message) == (400, "This deployment is not waiting for approvals.")
+    for status in ["running", "success"]:
+        made.status = status
+        made.save()
+        assert made.status == status, made
+    protected.delete()
+    raises(refused.GitlabGetError, lambda: SEARCH.protected_environments.get("gated/one"))
+
+
+def a_third_person_rejects_and_the_deployer_learns_of_it():
+    SEARCH.protected_environments.create({
+        "name": "gated/two",
+        "deploy_access_levels": [{"access_level": 30}],
+        "approval_rules": [{"access_level": 20, "required_approvals": 2}],
+    })
+    deployments = DANA.projects.get(PROJECT).deployments
+    made = deployments.create(deployment("running", "gated/two"))
+    ROSA.projects.get(PROJECT).deployments.get(made.id).approval("approved")
+    waited = DANA.http_get(f"/projects/{SEARCH.id}/deployments/{made.id}", query_data={"wait_for": "approved", "timeout": 0})
+    assert waited["status"] == "blocked", waited
+    SEARCH.deployments.get(made.id).approval("rejected", comment="not on a Friday")
+    waited = DANA.http_get(f"/projects/{SEARCH.id}/deployments/{made.id}", query_data={"wait_for": "approved"})
+    assert (waited["status"], waited["pending_approval_count"]) == ("failed", 0), waited
+    assert [one["status"] for one in waited["approvals"]] == ["approved", "rejected"], waited
+    SEARCH.protected_environments.delete("gated/two")
+
+
+def a_group_protects_a_tier_for_all_below():
+    path = "/groups/acme/protected_environments"
+    body = {"name": "testing", "deploy_access_levels": [{"access_level": 40}], "required_approval_count": 1}
+    assert ROOT.http_post(path, post_data=body)["required_approval_count"] == 1
+    denied = raises(refused.GitlabCreateError, lambda: DANA.projects.get(PROJECT).deployments.create(
+        deployment("running", "test")))
+    assert (denied.response_code, denied.error_message) == (403, "403 Forbidden"), denied
+    held = SEARCH.deployments.create(deployment("running", "test"))
+    assert held.status == "blocked", held
+    ROOT.http_delete(path + "/testing")
+    assert SEARCH.deployments.get(held.id).status == "created"
+
+
 CHECKS = [
     who_calls_is_told_with_either_kind_of_header,
     the_version_is_known,
@@ -250,6 +325,9 @@ CHECKS = [
     refused_values_are_told_as_gitlab_tells_them,
     rights_and_scopes_are_kept,
     an_administrator_acts_as_somebody_else,
+    an_environment_is_protected_and_a_deployment_waits_for_a_second_person,
+    a_third_person_rejects_and_the_deployer_learns_of_it,
+    a_group_protects_a_tier_for_all_below,
 ]
 
 failed = 0

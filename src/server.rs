@@ -31,6 +31,7 @@ use crate::{
             deployment_service_server::{self, DeploymentServiceServer},
             directory_service_server::{self, DirectoryServiceServer},
             environment_service_server::{self, EnvironmentServiceServer},
+            event_service_server::{self, EventServiceServer},
             metadata_service_server::{self, MetadataServiceServer},
             protected_environment_service_server::{self, ProtectedEnvironmentServiceServer},
             token_service_server::{self, TokenServiceServer},
@@ -40,11 +41,12 @@ use crate::{
 };
 
 /// The services that health is told of.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     deployment_service_server::SERVICE_NAME,
     approval_service_server::SERVICE_NAME,
     protected_environment_service_server::SERVICE_NAME,
     environment_service_server::SERVICE_NAME,
+    event_service_server::SERVICE_NAME,
     directory_service_server::SERVICE_NAME,
     token_service_server::SERVICE_NAME,
     metadata_service_server::SERVICE_NAME,
@@ -104,8 +106,8 @@ pub async fn open_app(
     Ok((app, root_token))
 }
 
-/// Serves until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is taken, calls under way
-/// finish within the drain time, and the store is closed.
+/// Serves until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is taken, watches and waits are
+/// ended, other calls under way finish within the drain time, and the store is closed.
 pub async fn serve(
     listener: TcpListener,
     app: App,
@@ -118,7 +120,7 @@ pub async fn serve(
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let services = Services::new(app.clone());
+    let services = Services::new(app.clone(), shutdown.clone());
     let limit = options.max_message_bytes;
     macro_rules! service {
         ($server:ident) => {
@@ -146,6 +148,7 @@ pub async fn serve(
         .add_service(service!(ApprovalServiceServer))
         .add_service(service!(ProtectedEnvironmentServiceServer))
         .add_service(service!(EnvironmentServiceServer))
+        .add_service(service!(EventServiceServer))
         .add_service(service!(DirectoryServiceServer))
         .add_service(service!(TokenServiceServer))
         .add_service(service!(MetadataServiceServer));

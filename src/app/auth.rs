@@ -13,6 +13,10 @@ use crate::domain::{
 /// How precisely the last use of a token is kept: a write for each use would cost more than it tells.
 const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(10);
 
+fn unknown_token() -> Error {
+    Error::new(Reason::TokenInvalid, "the token is not known")
+}
+
 impl App {
     /// The caller behind a presented token, if it covers `scope`; with `sudo`, the user acted as.
     ///
@@ -29,7 +33,7 @@ impl App {
             .store
             .token_find(&secret.hash())
             .await?
-            .ok_or_else(|| Error::new(Reason::TokenInvalid, "the token is not known"))?;
+            .ok_or_else(unknown_token)?;
         let now = self.now();
         token.usable(now)?;
         let mut caller = Caller { user, token };
@@ -48,6 +52,24 @@ impl App {
                 tracing::warn!(error = ?error, token.id = caller.token.id.0, "cannot note the token's use");
             }
             caller.token.last_used_at = Some(now);
+        }
+        Ok(caller)
+    }
+
+    /// The caller as they are now, for calls that take long: refused as soon as the token, its user, or the user acted as
+    /// would be.
+    pub async fn still(&self, caller: &Caller) -> Result<Caller, Error> {
+        let (token, user) = self
+            .store
+            .token_find_by_id(caller.token.id)
+            .await?
+            .ok_or_else(unknown_token)?;
+        token.usable(self.now())?;
+        access::active(&user)?;
+        let acted_as = (caller.id() != user.id).then(|| caller.id().to_string());
+        let mut caller = Caller { user, token };
+        if let Some(user) = acted_as {
+            self.act_as(&mut caller, &user).await?;
         }
         Ok(caller)
     }

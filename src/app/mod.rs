@@ -6,10 +6,13 @@ pub mod auth;
 pub mod deployment;
 pub mod directory;
 pub mod environment;
+pub mod event;
 pub mod protection;
 pub mod token;
+pub mod wait;
+pub mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
@@ -22,6 +25,10 @@ use crate::{
     },
     store::{Encode, RequestKey, Store, Terms},
 };
+
+/// How often who waits looks for themself, at the least: a wake-up may get lost on its way, and a right may end without
+/// one.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// Everything that the use cases need.
 #[derive(Clone)]

@@ -136,6 +136,36 @@ pub struct Event {
     pub subject: EventSubject,
 }
 
+/// Which events of a log are wanted; what is absent does not filter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventFilter {
+    /// About the environment of exactly this name, its deployments, and the project's protection of that name.
+    pub environment: Option<String>,
+    /// About this deployment.
+    pub deployment_id: Option<DeploymentId>,
+    /// Of one of these kinds; empty: of any.
+    pub kinds: Vec<EventKind>,
+}
+
+impl EventFilter {
+    /// Whether it lets everything through.
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether an event is wanted.
+    pub fn matches(&self, event: &Event) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+            && self
+                .environment
+                .as_deref()
+                .is_none_or(|name| event.subject.environment() == Some(name))
+            && self
+                .deployment_id
+                .is_none_or(|id| event.subject.deployment_id() == Some(id))
+    }
+}
+
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventSubject {
@@ -211,4 +241,132 @@ pub enum EventSubject {
         /// How many rules it has after the change.
         approval_rules: i64,
     },
+}
+
+impl EventSubject {
+    /// The name of the environment that it is about. A group's protection is about a tier.
+    pub fn environment(&self) -> Option<&str> {
+        match self {
+            Self::Deployment { environment, .. } | Self::Approval { environment, .. } => Some(environment),
+            Self::Environment { name, .. } => Some(name),
+            Self::Protection { name, group_id, .. } => group_id.is_none().then_some(name.as_str()),
+        }
+    }
+
+    /// The deployment that it is about.
+    pub fn deployment_id(&self) -> Option<DeploymentId> {
+        match self {
+            Self::Deployment { id, .. } => Some(*id),
+            Self::Approval { deployment_id, .. } => Some(*deployment_id),
+            Self::Environment { .. } | Self::Protection { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: EventKind, subject: EventSubject) -> Event {
+        Event {
+            project_id: ProjectId(1),
+            seq: 1,
+            kind,
+            actor_id: UserId(1),
+            created_at: Time::UNIX_EPOCH,
+            subject,
+        }
+    }
+
+    fn deployment(id: i64, environment: &str) -> EventSubject {
+        EventSubject::Deployment {
+            id: DeploymentId(id),
+            iid: Iid(1),
+            environment_id: EnvironmentId(1),
+            environment: environment.to_owned(),
+            git_ref: "main".to_owned(),
+            tag: false,
+            sha: "a91957a".to_owned(),
+            before: None,
+            after: Some(DeploymentStatus::Created),
+            gate_bypassed: false,
+        }
+    }
+
+    fn approval(id: i64, environment: &str) -> EventSubject {
+        EventSubject::Approval {
+            deployment_id: DeploymentId(id),
+            iid: Iid(1),
+            environment_id: EnvironmentId(1),
+            environment: environment.to_owned(),
+            user_id: UserId(1),
+            before: None,
+            after: ApprovalStatus::Approved,
+            comment: None,
+            represented_as: String::new(),
+            pending_approval_count: 0,
+        }
+    }
+
+    fn environment(name: &str) -> EventSubject {
+        EventSubject::Environment {
+            id: EnvironmentId(1),
+            name: name.to_owned(),
+            tier: EnvironmentTier::Production,
+            before: None,
+            after: Some(EnvironmentState::Available),
+        }
+    }
+
+    fn protection(name: &str, group_id: Option<GroupId>) -> EventSubject {
+        EventSubject::Protection {
+            name: name.to_owned(),
+            group_id,
+            required_approval_count: 1,
+            deploy_access_levels: 1,
+            approval_rules: 0,
+        }
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_fits_every_part_of_it() {
+        let events = [
+            event(EventKind::EnvironmentCreated, environment("production")),
+            event(EventKind::DeploymentCreated, deployment(1, "production")),
+            event(EventKind::DeploymentCreated, deployment(2, "staging")),
+            event(EventKind::ApprovalSubmitted, approval(1, "production")),
+            event(
+                EventKind::ProtectedEnvironmentCreated,
+                protection("production", None),
+            ),
+            event(
+                EventKind::ProtectedEnvironmentCreated,
+                protection("production", Some(GroupId(1))),
+            ),
+        ];
+        let (production, first) = (Some("production".to_owned()), Some(DeploymentId(1)));
+        let created = vec![EventKind::DeploymentCreated];
+        let two = vec![EventKind::ApprovalSubmitted, EventKind::EnvironmentCreated];
+        for (environment, deployment_id, kinds, wanted) in [
+            (None, None, vec![], &[0, 1, 2, 3, 4, 5][..]),
+            (production.clone(), None, vec![], &[0, 1, 3, 4]),
+            (Some("Production".to_owned()), None, vec![], &[]),
+            (None, first, vec![], &[1, 3]),
+            (None, None, created.clone(), &[1, 2]),
+            (None, None, two, &[0, 3]),
+            (production, first, created.clone(), &[1]),
+            (Some("staging".to_owned()), first, created, &[]),
+        ] {
+            let filter = EventFilter {
+                environment,
+                deployment_id,
+                kinds,
+            };
+            let got: Vec<usize> = (0..events.len())
+                .filter(|&index| filter.matches(&events[index]))
+                .collect();
+            assert_eq!(got, wanted, "{filter:?}");
+            assert_eq!(filter.is_open(), wanted.len() == events.len(), "{filter:?}");
+        }
+    }
 }

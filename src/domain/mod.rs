@@ -19,6 +19,7 @@ pub mod person;
 pub mod protection;
 pub mod text;
 pub mod token;
+pub mod wait;
 
 /// A point in time. The clock truncates to milliseconds, so that what is shown is what is stored.
 pub type Time = chrono::DateTime<chrono::Utc>;

@@ -1,7 +1,7 @@
 //! Authentication, once for every call: metadata in, [`Caller`](crate::domain::access::Caller) out.
 //!
 //! Health checks and reflection are open; everything else needs a token. Which scope a method takes is told by its name:
-//! what begins with `Get` or `List`, and `WhoAmI`, reads.
+//! what begins with `Get`, `List`, `Watch`, `Wait` or `Explain`, and `WhoAmI`, reads.
 
 use std::{
     future::Future,
@@ -71,10 +71,13 @@ fn presented(headers: &HeaderMap) -> Option<Secret> {
         .then(|| Secret::presented(token.trim()))
 }
 
+/// What the names of methods begin with that only read.
+const READING: [&str; 6] = ["Get", "List", "Watch", "Wait", "Explain", "WhoAmI"];
+
 /// The scope that a method takes, by its path `/package.Service/Method`.
 fn scope_of(path: &str) -> Scope {
     let method = path.rsplit('/').next().unwrap_or_default();
-    if method.starts_with("Get") || method.starts_with("List") || method == "WhoAmI" {
+    if READING.iter().any(|word| method.starts_with(word)) {
         Scope::ReadApi
     } else {
         Scope::Api
@@ -134,6 +137,10 @@ mod tests {
             ("/gatehouse.v1.DeploymentService/GetDeployment", Scope::ReadApi),
             ("/gatehouse.v1.DeploymentService/ListDeployments", Scope::ReadApi),
             ("/gatehouse.v1.TokenService/WhoAmI", Scope::ReadApi),
+            ("/gatehouse.v1.EventService/WatchEvents", Scope::ReadApi),
+            ("/gatehouse.v1.EventService/WaitDeployment", Scope::ReadApi),
+            ("/gatehouse.v1.ApprovalService/ExplainDeployment", Scope::ReadApi),
+            ("/gatehouse.v1.ApprovalService/SubmitApproval", Scope::Api),
             ("/gatehouse.v1.DeploymentService/CreateDeployment", Scope::Api),
             (
                 "/gatehouse.v1.EnvironmentService/StopStaleEnvironments",

@@ -1,6 +1,8 @@
 //! Between the contract's messages and the domain, both ways. No rule lives here; what cannot be read at all is refused
 //! with the field's name.
 
+use std::time::Duration;
+
 use prost_types::Timestamp;
 
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
         },
         environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
         error::Error,
+        event::EventKind,
         id::{
             ContainerKey, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, UserId,
             UserKey,
@@ -131,6 +134,22 @@ pub fn page<C>(size: i32, skip: i64, want_total: bool, after: Option<C>) -> Resu
     })
 }
 
+/// A span of time of a request, between `least` and `most`.
+pub fn duration(
+    field: &str,
+    duration: &prost_types::Duration,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, Error> {
+    let length = Duration::try_from(*duration).ok();
+    length
+        .filter(|length| (least..=most).contains(length))
+        .ok_or_else(|| {
+            let (least, most) = (least.as_secs(), most.as_secs());
+            Error::argument(field, format!("must be between {least} and {most} seconds"))
+        })
+}
+
 /// A time as the contract has it.
 pub fn timestamp(time: Time) -> Timestamp {
     let nanos = i32::try_from(time.timestamp_subsec_nanos()).unwrap_or_default();
@@ -197,6 +216,14 @@ enums! {
     }
     approval_status, read_approval_status: ApprovalStatus <=> ApprovalStatus {
         Approved = Approved, Rejected = Rejected,
+    }
+    event_kind, read_event_kind: EventKind <=> EventKind {
+        DeploymentCreated = DeploymentCreated, DeploymentStatusChanged = DeploymentStatusChanged,
+        DeploymentDeleted = DeploymentDeleted, EnvironmentCreated = EnvironmentCreated,
+        EnvironmentUpdated = EnvironmentUpdated, EnvironmentDeleted = EnvironmentDeleted,
+        ApprovalSubmitted = ApprovalSubmitted, ProtectedEnvironmentCreated = ProtectedEnvironmentCreated,
+        ProtectedEnvironmentUpdated = ProtectedEnvironmentUpdated,
+        ProtectedEnvironmentDeleted = ProtectedEnvironmentDeleted,
     }
     inheritance, read_inheritance: GroupInheritance <=> GroupInheritance { Direct = Direct, Inherited = Inherited }
     scope, read_scope: TokenScope <=> Scope { Api = Api, ReadApi = ReadApi }

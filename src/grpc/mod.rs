@@ -6,6 +6,7 @@ mod convert;
 mod deployment;
 mod directory;
 mod environment;
+mod event;
 mod gate;
 mod metadata;
 mod page_token;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -39,12 +41,14 @@ const REPLAYED: &str = "idempotent-replayed";
 #[derive(Clone)]
 pub struct Services {
     app: App,
+    /// Cancelled when the server stops: what would go on for long ends.
+    shutdown: CancellationToken,
 }
 
 impl Services {
-    /// The services on these use cases.
-    pub fn new(app: App) -> Self {
-        Self { app }
+    /// The services on these use cases, until `shutdown`.
+    pub fn new(app: App, shutdown: CancellationToken) -> Self {
+        Self { app, shutdown }
     }
 }
 

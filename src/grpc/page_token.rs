@@ -1,4 +1,4 @@
-//! Page tokens: opaque, versioned, bound to the query they were issued for.
+//! Page tokens, and the resume tokens of streams: opaque, versioned, bound to the query they were issued for.
 //!
 //! A token is `base64url(protobuf)` with a digest over the query and the position, so that a token of another query, an
 //! altered or an invented one is refused. The digest is no secret: a position is no capability, every page is
@@ -82,6 +82,23 @@ impl Query {
 
     /// The position in a token; none for an empty one.
     pub fn read<P: Position>(&self, token: &str) -> Result<Option<P>, Error> {
+        self.read_as(
+            token,
+            Reason::InvalidPageToken,
+            "the page token does not belong to this query",
+        )
+    }
+
+    /// The position in a stream's token; none for an empty one.
+    pub fn read_resume<P: Position>(&self, token: &str) -> Result<Option<P>, Error> {
+        self.read_as(
+            token,
+            Reason::InvalidResumeToken,
+            "the resume token does not belong to this stream",
+        )
+    }
+
+    fn read_as<P: Position>(&self, token: &str, refusal: Reason, message: &str) -> Result<Option<P>, Error> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -94,12 +111,7 @@ impl Query {
                 None
             }
         };
-        read().map(Some).ok_or_else(|| {
-            Error::new(
-                Reason::InvalidPageToken,
-                "the page token does not belong to this query",
-            )
-        })
+        read().map(Some).ok_or_else(|| Error::new(refusal, message))
     }
 }
 
@@ -150,6 +162,24 @@ impl Position for NamePosition {
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         String::from_utf8(bytes.to_vec()).ok().map(Self)
+    }
+}
+
+/// A position in several logs: the number of an event in each.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct LogPositions {
+    /// In the order of the projects' ids.
+    #[prost(int64, repeated, tag = "1")]
+    pub seqs: Vec<i64>,
+}
+
+impl Position for LogPositions {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::decode(bytes).ok()
     }
 }
 
@@ -247,6 +277,26 @@ mod tests {
                 query(1).read::<IdPosition>(garbage).unwrap_err().reason(),
                 Reason::InvalidPageToken
             );
+        }
+    }
+
+    #[test]
+    fn a_resume_token_leads_back_to_its_positions_and_foreign_altered_or_cut_it_is_refused() {
+        for seqs in [vec![], vec![0], vec![7, 0, i64::MAX]] {
+            let positions = LogPositions { seqs };
+            let token = query(1).issue(Some(&positions));
+            assert_eq!(query(1).read_resume(&token).unwrap(), Some(positions));
+            assert!(query(2).read_resume::<LogPositions>(&token).is_err());
+            for place in 0..token.len() {
+                let mut altered = token.clone().into_bytes();
+                altered[place] = if altered[place] == b'A' { b'B' } else { b'A' };
+                for bad in [String::from_utf8(altered).unwrap(), token[..place].to_owned()] {
+                    match query(1).read_resume::<LogPositions>(&bad) {
+                        Ok(read) => assert!(bad.is_empty() && read.is_none(), "{bad}"),
+                        Err(refusal) => assert_eq!(refusal.reason(), Reason::InvalidResumeToken),
+                    }
+                }
+            }
         }
     }
 }

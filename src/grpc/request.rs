@@ -16,7 +16,10 @@ use tower_http::catch_panic::ResponseForPanic;
 use tracing::Instrument as _;
 
 use super::status::refuse;
-use crate::domain::error::{Error, Reason};
+use crate::domain::{
+    error::{Error, Reason},
+    wait::WAIT_MAX,
+};
 
 /// The metadata that carries a request id, both ways.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -49,6 +52,30 @@ fn id_of<B>(request: &Request<B>) -> String {
             let _ = getrandom::fill(&mut bytes);
             format!("{:016x}", u64::from_be_bytes(bytes))
         }
+    }
+}
+
+/// The id and the span of a request, for what goes on after its answer has begun.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    id: String,
+    span: tracing::Span,
+}
+
+impl Surroundings {
+    /// Those of the request being served.
+    pub fn here() -> Self {
+        Self {
+            id: current_id().unwrap_or_default(),
+            span: tracing::Span::current(),
+        }
+    }
+
+    /// Does `work` as if the request were still being served.
+    pub async fn around<F: Future>(&self, work: F) -> F::Output {
+        CURRENT
+            .scope(self.id.clone(), work.instrument(self.span.clone()))
+            .await
     }
 }
 
@@ -118,7 +145,11 @@ where
     }
 }
 
-/// Bounds the time that a call may take.
+/// The one call whose caller says how long it may take, by its path.
+const WAITING: &str = "/gatehouse.v1.EventService/WaitDeployment";
+
+/// Bounds the time that a call may take; where waiting is the purpose, on top of the longest wait. Of a stream, only the
+/// time until it begins.
 ///
 /// The transport's own timer sees to the caller's deadline, and ends such a call without a reason: the caller has gone.
 /// This one is for callers who would wait for ever.
@@ -166,7 +197,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let answer = timeout(self.limit, self.inner.call(request));
+        let limit = if request.uri().path() == WAITING {
+            self.limit + WAIT_MAX
+        } else {
+            self.limit
+        };
+        let answer = timeout(limit, self.inner.call(request));
         Box::pin(async move {
             answer.await.unwrap_or_else(|_| {
                 let error = Error::new(

@@ -89,6 +89,12 @@ fn status(error: &Error) -> Status {
     Status::with_error_details(code(kind), message, details)
 }
 
+/// Ends what is open when the server stops: nothing went wrong, and another server, or this one later, can go on.
+pub fn stopping() -> Status {
+    tracing::debug!("ended, because the server stops");
+    status(&Error::new(Reason::StoreUnavailable, "the server is stopping"))
+}
+
 /// Answers an error, and tells the log what the caller is not told. Here a call ends, so here it is logged, once.
 #[expect(
     clippy::needless_pass_by_value,
@@ -96,6 +102,8 @@ fn status(error: &Error) -> Status {
 )]
 pub fn refuse(error: Error) -> Status {
     match error.reason().kind() {
+        // That a wait ends without what was waited for is an ordinary answer.
+        _ if error.reason() == Reason::WaitTimedOut => tracing::debug!("{error}"),
         Kind::Internal | Kind::Unavailable | Kind::Deadline => {
             tracing::error!(reason = error.reason().name(), causes = causes(&error), "{error}");
         }

@@ -8,7 +8,7 @@ use prost_types::Timestamp;
 use tonic::{Request, transport::Channel};
 
 use super::{caller::Caller, client::Backend, input::Input, params::Params, route, route::Segments, time};
-use crate::pb::v1::{ProjectRef, project_ref::By};
+use crate::pb::v1::{GroupRef, ProjectRef, group_ref, project_ref};
 
 /// One request, after routing, the check for a token and the decoding of the body.
 pub(super) struct Call {
@@ -57,12 +57,29 @@ impl Call {
     /// The project of the path: an id, saturated to 64 bits, or anything else as a path. Whether there is
     /// such a project is for the server to say, after it has judged the token.
     pub(super) fn project(&self) -> ProjectRef {
-        let id = self.segments.get("id");
-        let by = match super::coerce::integer_text(id) {
-            Some(number) if route::is_id(id) => By::Id(number),
-            _ => By::Path(id.to_owned()),
+        let by = match self.id() {
+            Ok(id) => project_ref::By::Id(id),
+            Err(path) => project_ref::By::Path(path.to_owned()),
         };
         ProjectRef { by: Some(by) }
+    }
+
+    /// The group of the path, in the same way.
+    pub(super) fn group(&self) -> GroupRef {
+        let by = match self.id() {
+            Ok(id) => group_ref::By::Id(id),
+            Err(path) => group_ref::By::Path(path.to_owned()),
+        };
+        GroupRef { by: Some(by) }
+    }
+
+    /// The first placeholder's value as an id, or else as it is.
+    fn id(&self) -> Result<i64, &str> {
+        let id = self.segments.get("id");
+        match super::coerce::integer_text(id) {
+            Some(number) if route::is_id(id) => Ok(number),
+            _ => Err(id),
+        }
     }
 
     /// The `If-Unmodified-Since` header; one that cannot be read counts as none (contract 3.7).

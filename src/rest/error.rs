@@ -210,6 +210,17 @@ impl Failure {
         }
     }
 
+    /// As for any call, but a name that is taken is told as the environment that is protected (decision 20).
+    pub(super) fn of_protect(status: &Status, name: &str) -> Self {
+        match reason(status) {
+            Some(ErrorReason::AlreadyExists) => Self::message(
+                StatusCode::CONFLICT,
+                format!("Protected environment '{name}' already exists"),
+            ),
+            _ => status.into(),
+        }
+    }
+
     /// As for any call, but a protection is named, and who can help (contract 2.9).
     pub(super) fn of_environment_update(status: &Status) -> Self {
         match reason(status) {

@@ -46,6 +46,8 @@ impl<T> Field<T> {
 /// The parameters of one request under validation.
 pub(super) struct Input<'a> {
     params: &'a Params,
+    /// What the names stand in, for an element of a list: `levels[0]`.
+    place: String,
     today: NaiveDate,
     errors: Vec<String>,
 }
@@ -55,8 +57,18 @@ impl<'a> Input<'a> {
     pub(super) fn new(params: &'a Params, today: NaiveDate) -> Self {
         Self {
             params,
+            place: String::new(),
             today,
             errors: Vec::new(),
+        }
+    }
+
+    /// What a parameter is called in errors: `name`, or `levels[0][name]`.
+    pub(super) fn label(&self, name: &str) -> String {
+        if self.place.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}[{name}]", self.place)
         }
     }
 
@@ -73,7 +85,7 @@ impl<'a> Input<'a> {
     /// An integer of the path.
     pub(super) fn path_integer(&mut self, name: &str, segment: &str) -> i64 {
         coerce::integer_text(segment).unwrap_or_else(|| {
-            self.refuse(format!("{name} is invalid"));
+            self.refuse(format!("{} is invalid", self.label(name)));
             0
         })
     }
@@ -95,7 +107,7 @@ impl<'a> Input<'a> {
             Some(Value::Bool(_) | Value::Number(_) | Value::Text(_)) => text.trim().is_empty(),
         };
         if blank {
-            self.refuse(format!("{name} is empty"));
+            self.refuse(format!("{} is empty", self.label(name)));
         }
         text
     }
@@ -127,7 +139,7 @@ impl<'a> Input<'a> {
                 E::default()
             })),
             Some(Err(_)) => {
-                self.refuse(format!("{name} is invalid"));
+                self.refuse(format!("{} is invalid", self.label(name)));
                 self.refuse_choice(name);
                 Field::Given(E::default())
             }
@@ -141,7 +153,7 @@ impl<'a> Input<'a> {
             Field::Given(flag) => flag,
             Field::Absent => false,
             Field::Null => {
-                self.refuse(format!("{name} is invalid"));
+                self.refuse(format!("{} is invalid", self.label(name)));
                 false
             }
         }
@@ -155,9 +167,55 @@ impl<'a> Input<'a> {
     /// An integer, if there; what has been refused counts as absent, lest its range is refused as well.
     pub(super) fn integer(&mut self, name: &str) -> Option<i64> {
         coerce::integer(self.params.get(name)?).unwrap_or_else(|_| {
-            self.refuse(format!("{name} is invalid"));
+            self.refuse(format!("{} is invalid", self.label(name)));
             None
         })
+    }
+
+    /// One of some integers, if there.
+    pub(super) fn integer_of(&mut self, name: &str, allowed: &[i64]) -> Option<i64> {
+        match coerce::integer(self.params.get(name)?) {
+            Ok(None) => None,
+            Ok(Some(number)) if allowed.contains(&number) => Some(number),
+            Ok(Some(_)) => {
+                self.refuse_choice(name);
+                None
+            }
+            Err(_) => {
+                self.refuse(format!("{} is invalid", self.label(name)));
+                self.refuse_choice(name);
+                None
+            }
+        }
+    }
+
+    /// The elements of a list of objects, each read under its own place in the list; null and nothing are an empty list.
+    pub(super) fn elements<T>(&mut self, name: &str, read: impl Fn(&mut Input<'_>) -> T) -> Vec<T> {
+        let elements = match self.params.get(name) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Text(text)) if text.is_empty() => return Vec::new(),
+            Some(Value::List(elements)) => elements,
+            Some(_) => {
+                self.refuse(format!("{} is invalid", self.label(name)));
+                return Vec::new();
+            }
+        };
+        let mut found = Vec::new();
+        for (index, element) in elements.iter().enumerate() {
+            let Value::Map(params) = element else {
+                self.refuse(format!("{} is invalid", self.label(name)));
+                return Vec::new();
+            };
+            let mut input = Input {
+                params,
+                place: format!("{}[{index}]", self.label(name)),
+                today: self.today,
+                errors: std::mem::take(&mut self.errors),
+            };
+            found.push(read(&mut input));
+            self.errors = input.errors;
+        }
+        found
     }
 
     /// A time, if there.
@@ -183,12 +241,12 @@ impl<'a> Input<'a> {
 
     fn presence(&mut self, name: &str) {
         if !self.mentions(name) {
-            self.refuse(format!("{name} is missing"));
+            self.refuse(format!("{} is missing", self.label(name)));
         }
     }
 
     fn refuse_choice(&mut self, name: &str) {
-        self.refuse(format!("{name} does not have a valid value"));
+        self.refuse(format!("{} does not have a valid value", self.label(name)));
     }
 
     fn coerced<T: Default>(&mut self, name: &str, coerce: impl Fn(&Value) -> Coerced<T>) -> Field<T> {
@@ -197,7 +255,7 @@ impl<'a> Input<'a> {
             Some(Ok(None)) => Field::Null,
             Some(Ok(Some(value))) => Field::Given(value),
             Some(Err(_)) => {
-                self.refuse(format!("{name} is invalid"));
+                self.refuse(format!("{} is invalid", self.label(name)));
                 Field::Given(T::default())
             }
         }

@@ -21,6 +21,7 @@ mod metadata;
 mod page;
 mod params;
 mod project;
+mod protected_environment;
 mod reply;
 mod route;
 mod site;
@@ -54,6 +55,7 @@ use self::{
     error::Failure,
     frame::RequestId,
     params::Params,
+    protected_environment::Level::{Group, Project},
     route::{Handler, Route},
     site::Siting,
 };
@@ -80,6 +82,16 @@ static ROUTES: &[Route] = &[
     put("projects/:id/environments/:environment_id", |call| Box::pin(environment::update(call))),
     delete("projects/:id/environments/:environment_id", |call| Box::pin(environment::delete(call))),
     post("projects/:id/environments/:environment_id/stop", |call| Box::pin(environment::stop(call))),
+    get("projects/:id/protected_environments", |call| Box::pin(protected_environment::list(Project, call))),
+    post("projects/:id/protected_environments", |call| Box::pin(protected_environment::protect(Project, call))),
+    get("projects/:id/protected_environments/:name", |call| Box::pin(protected_environment::get(Project, call))),
+    put("projects/:id/protected_environments/:name", |call| Box::pin(protected_environment::update(Project, call))),
+    delete("projects/:id/protected_environments/:name", |call| Box::pin(protected_environment::unprotect(Project, call))),
+    get("groups/:id/protected_environments", |call| Box::pin(protected_environment::list(Group, call))),
+    post("groups/:id/protected_environments", |call| Box::pin(protected_environment::protect(Group, call))),
+    get("groups/:id/protected_environments/:name", |call| Box::pin(protected_environment::get(Group, call))),
+    put("groups/:id/protected_environments/:name", |call| Box::pin(protected_environment::update(Group, call))),
+    delete("groups/:id/protected_environments/:name", |call| Box::pin(protected_environment::unprotect(Group, call))),
 ];
 
 const fn get(pattern: &'static str, handler: Handler) -> Route {

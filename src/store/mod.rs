@@ -12,6 +12,7 @@
 
 pub mod sql;
 pub mod sqlite;
+pub mod wake;
 
 use std::{path::Path, sync::Arc};
 
@@ -27,7 +28,7 @@ use crate::domain::{
     },
     environment::{Environment, EnvironmentFilter},
     error::{Error, Reason},
-    event::ProjectChange,
+    event::{Event, ProjectChange},
     gate::{Gate, Unreachable},
     id::{
         ContainerKey, DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, Place, ProjectId,
@@ -38,6 +39,7 @@ use crate::domain::{
     protection::{Nameable, ProtectedEnvironment},
     token::{SecretHash, Token},
 };
+use wake::Subscription;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -300,6 +302,16 @@ pub struct ProtectionAnswer {
     pub unreachable: Vec<Unreachable>,
 }
 
+impl ProtectionAnswer {
+    /// A protection of which that is not known yet.
+    pub fn of(protection: ProtectedEnvironment) -> Self {
+        Self {
+            protection,
+            unreachable: Vec::new(),
+        }
+    }
+}
+
 /// What of the directory a change is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectorySelect {
@@ -402,6 +414,9 @@ pub struct DirectoryAnswer {
 pub trait Store: Send + Sync + 'static {
     /// The token with this secret and its user.
     async fn token_find(&self, hash: &SecretHash) -> Result<Option<(Token, User)>>;
+
+    /// The token of this id and its user.
+    async fn token_find_by_id(&self, id: TokenId) -> Result<Option<(Token, User)>>;
 
     /// Notes that a token was used. Losing such a note in a crash does no harm.
     async fn token_touch(&self, id: TokenId, at: Time) -> Result<()>;
@@ -539,6 +554,17 @@ pub trait Store: Send + Sync + 'static {
         terms: Terms<ProjectAnswer>,
         decide: Decide<ProjectState, ProjectChange>,
     ) -> Result<Done<ProjectAnswer>>;
+
+    /// Up to `size` events of a project beyond the number `after`, in order. Numbers have no gaps: where fewer come,
+    /// there are no more so far.
+    async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<Vec<Event>>;
+
+    /// The number of a project's last event, 0 where nothing has happened; none: there is no such project.
+    async fn event_last(&self, project: ProjectId) -> Result<Option<i64>>;
+
+    /// Lets one wait for events of these projects, and for their end. Made before the logs are read, nothing that is
+    /// not read goes unnoticed.
+    fn subscribe(&self, projects: &[ProjectId]) -> Subscription;
 
     /// Whether the store answers; for health checks.
     async fn ping(&self) -> Result<()>;

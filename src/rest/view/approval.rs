@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Deployment, UserBasic, printed, words};
-use crate::pb::v1::{self, approval_rule::Subject};
+use super::{Deployment, UserBasic, printed, protection::ApprovalRule, words};
+use crate::pb::v1;
 
 /// Somebody's decision.
 #[derive(Debug, Serialize)]
@@ -36,41 +36,18 @@ impl Approval {
 /// A rule with the decisions that count for it.
 #[derive(Debug, Serialize)]
 struct RuleSummary {
-    id: i64,
-    user_id: Option<i64>,
-    group_id: Option<i64>,
-    access_level: Option<i32>,
-    access_level_description: Option<String>,
-    required_approvals: i32,
-    group_inheritance_type: i32,
+    #[serde(flatten)]
+    rule: ApprovalRule,
     deployment_approvals: Vec<Approval>,
 }
 
 impl RuleSummary {
     fn new(summary: v1::ApprovalRuleSummary, base: &str) -> Self {
-        let rule = summary.approval_rule.unwrap_or_default();
-        let (user_id, group_id, access_level) = match rule.subject {
-            Some(Subject::UserId(id)) => (Some(id), None, None),
-            Some(Subject::GroupId(id)) => (None, Some(id), None),
-            Some(Subject::Role(role)) => (None, None, Some(role)),
-            None => (None, None, None),
-        };
         Self {
-            id: rule.id,
-            user_id,
-            group_id,
-            access_level,
-            access_level_description: rule.description,
-            required_approvals: rule.required_approvals,
-            group_inheritance_type: inheritance(rule.group_inheritance),
+            rule: summary.approval_rule.unwrap_or_default().into(),
             deployment_approvals: Approval::all(summary.deployment_approvals, base),
         }
     }
-}
-
-/// The reference's number: whatever is not inherited is direct.
-fn inheritance(group_inheritance: i32) -> i32 {
-    i32::from(group_inheritance == i32::from(v1::GroupInheritance::Inherited))
 }
 
 /// The rules that apply.

@@ -2,9 +2,9 @@
 
 use super::{
     row::{
-        ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, GroupLevelRow, GroupRow, GroupViewRow,
-        LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow, ShareRow,
-        TokenRow, UserRow, ViewRow,
+        ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
+        GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
+        ShareRow, TokenRow, UserRow, ViewRow,
     },
     seam::{Carries, Driver, Reads},
 };
@@ -23,6 +23,7 @@ pub trait Db:
     + Reads<DeploymentRow>
     + Reads<EntryRow>
     + Reads<EnvironmentRow>
+    + Reads<EventRow>
     + Reads<GroupLevelRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>

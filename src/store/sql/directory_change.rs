@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Work, failed,
+    Db, Keep, Work,
+    event::Told,
+    failed,
     gate::Touched,
     group, ledger, membership, project,
     project_change::{see_protection, unreachable},
@@ -50,7 +52,7 @@ pub struct Change {
 impl<DB: Db> Work<DB> for Change {
     type Output = Done<DirectoryAnswer>;
 
-    async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
+    async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)> {
         lock::<DB>(&mut *connection).await?;
         // Behind the lock: of two that come at once the second sees what the first answered.
         if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
@@ -63,6 +65,7 @@ impl<DB: Db> Work<DB> for Change {
             now: self.terms.now,
             actor: self.terms.actor,
             touched: Vec::new(),
+            told: &mut *told,
             answer: DirectoryAnswer {
                 user: state.user,
                 group: state.group.map(|view| view.group),
@@ -70,7 +73,7 @@ impl<DB: Db> Work<DB> for Change {
                 membership: state.membership,
                 share: state.share,
                 token: state.token,
-                protection: None,
+                protection: state.protection.map(ProtectionAnswer::of),
                 created: false,
             },
         };
@@ -78,7 +81,8 @@ impl<DB: Db> Work<DB> for Change {
             apply.change(change).await?;
         }
         let (mut answer, touched) = (apply.answer, apply.touched);
-        ledger::settle_all::<DB>(&mut *connection, &touched, self.terms.actor, self.terms.now).await?;
+        let (actor, now) = (self.terms.actor, self.terms.now);
+        ledger::settle_all::<DB>(&mut *connection, &touched, actor, now, told).await?;
         if let Some(protection) = &mut answer.protection {
             protection.unreachable =
                 unreachable::<DB>(&mut *connection, None, &protection.protection).await?;
@@ -207,6 +211,7 @@ struct Apply<'a, DB: Db> {
     actor: UserId,
     /// What the changes may have freed.
     touched: Vec<Touched>,
+    told: &'a mut Told,
     answer: DirectoryAnswer,
 }
 
@@ -259,7 +264,11 @@ impl<DB: Db> Apply<'_, DB> {
                 self.answer.project = Some(after.clone());
                 self.touched.push(Touched::Project(after.id));
             }
-            DirectoryChange::ProjectDeleted(project) => project::delete::<DB>(connection, project.id).await?,
+            DirectoryChange::ProjectDeleted(project) => {
+                project::delete::<DB>(connection, project.id).await?;
+                // Who waits on it learns that it is gone.
+                self.told.note(project.id);
+            }
             DirectoryChange::MembershipCreated(new) => {
                 self.answer.membership = Some(membership::insert::<DB>(connection, new, now).await?);
                 self.answer.created = true;
@@ -305,12 +314,10 @@ impl<DB: Db> Apply<'_, DB> {
         let written = ledger::write_protection::<DB>(&mut *self.connection, change, self.now).await?;
         let (kind, protection, kept) = written;
         self.touched.push(within(protection.container));
-        ledger::tell_of_protection::<DB>(&mut *self.connection, kind, &protection, self.actor, self.now)
+        let (actor, now) = (self.actor, self.now);
+        ledger::tell_of_protection::<DB>(&mut *self.connection, kind, &protection, actor, now, self.told)
             .await?;
-        self.answer.protection = kept.then_some(ProtectionAnswer {
-            protection,
-            unreachable: Vec::new(),
-        });
+        self.answer.protection = kept.then(|| ProtectionAnswer::of(protection));
         Ok(())
     }
 
@@ -318,7 +325,8 @@ impl<DB: Db> Apply<'_, DB> {
     async fn shrink(&mut self, protections: &[ProtectionId]) -> Result<()> {
         for protection in protection::shrunk::<DB>(&mut *self.connection, protections, self.now).await? {
             let kind = EventKind::ProtectedEnvironmentUpdated;
-            ledger::tell_of_protection::<DB>(&mut *self.connection, kind, &protection, self.actor, self.now)
+            let (actor, now) = (self.actor, self.now);
+            ledger::tell_of_protection::<DB>(&mut *self.connection, kind, &protection, actor, now, self.told)
                 .await?;
         }
         self.touched.push(Touched::All);
@@ -353,7 +361,7 @@ pub struct Bootstrap {
 impl<DB: Db> Work<DB> for Bootstrap {
     type Output = Option<User>;
 
-    async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
+    async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<(Self::Output, Keep)> {
         lock::<DB>(&mut *connection).await?;
         if user::any::<DB>(&mut *connection).await? {
             return Ok((None, Keep::No));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Db, approval, deployment, environment,
-    event::{self, Log},
+    event::{self, Log, Told},
     failed,
     gate::{self, Touched},
     project, protection,
@@ -59,7 +59,7 @@ impl LockRow {
 pub struct Ledger<'a, DB: Db> {
     connection: &'a mut DB::Connection,
     iid: i64,
-    log: Log,
+    log: Log<'a>,
     touched: Vec<Touched>,
     answer: ProjectAnswer,
 }
@@ -72,6 +72,7 @@ impl<'a, DB: Db> Ledger<'a, DB> {
         actor: UserId,
         now: Time,
         answer: ProjectAnswer,
+        told: &'a mut Told,
     ) -> Self {
         Self {
             connection,
@@ -81,6 +82,7 @@ impl<'a, DB: Db> Ledger<'a, DB> {
                 actor,
                 now,
                 last: locked.last_event,
+                told,
             },
             touched: Vec::new(),
             answer,
@@ -221,10 +223,7 @@ impl<'a, DB: Db> Ledger<'a, DB> {
         let environment = environment::find_by_key::<DB>(&mut *self.connection, project, &key).await?;
         self.touched
             .extend(environment.map(|environment| Touched::Environment(environment.id)));
-        self.answer.protection = kept.then_some(ProtectionAnswer {
-            protection,
-            unreachable: Vec::new(),
-        });
+        self.answer.protection = kept.then(|| ProtectionAnswer::of(protection));
         Ok(())
     }
 
@@ -297,6 +296,7 @@ pub async fn settle_all<DB: Db>(
     touched: &[Touched],
     actor: UserId,
     now: Time,
+    told: &mut Told,
 ) -> Result<()> {
     let mut places = BTreeSet::new();
     for &touched in touched {
@@ -312,7 +312,8 @@ pub async fn settle_all<DB: Db>(
             continue;
         };
         let answer = ProjectAnswer::of(view.project.clone(), actor);
-        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, actor, locked.now()?, answer);
+        let now = locked.now()?;
+        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, actor, now, answer, &mut *told);
         for &(_, deployment) in places.range((id, DeploymentId(0))..=(id, DeploymentId(i64::MAX))) {
             ledger.settle(&view.project, deployment).await?;
         }
@@ -328,11 +329,12 @@ pub async fn tell_of_protection<DB: Db>(
     protection: &ProtectedEnvironment,
     actor: UserId,
     now: Time,
+    told: &mut Told,
 ) -> Result<()> {
     let subject = event::protection(protection);
     match protection.container {
         Container::Group(group) => {
-            event::append_below::<DB>(connection, group, kind, &subject, actor, now).await
+            event::append_below::<DB>(connection, group, kind, &subject, actor, now, told).await
         }
         Container::Project(id) => {
             let Some(locked) = lock::<DB>(&mut *connection, &ProjectKey::Id(id), now).await? else {
@@ -342,7 +344,8 @@ pub async fn tell_of_protection<DB: Db>(
                 return Ok(());
             };
             let answer = ProjectAnswer::of(view.project, actor);
-            let mut ledger = Ledger::<DB>::open(connection, &locked, actor, locked.now()?, answer);
+            let now = locked.now()?;
+            let mut ledger = Ledger::<DB>::open(connection, &locked, actor, now, answer, told);
             ledger.append(kind, &subject).await?;
             ledger.close(&locked).await.map(drop)
         }

@@ -39,7 +39,7 @@ use crate::{
             Container, DirectoryChange, Group, GroupShare, GroupView, Membership, Project, ProjectView, User,
         },
         environment::{Environment, EnvironmentFilter},
-        event::ProjectChange,
+        event::{Event, ProjectChange},
         gate::Gate,
         id::{
             DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, TokenId,
@@ -53,8 +53,10 @@ use crate::{
     store::{
         Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, ProjectAnswer, ProjectState, Result,
         Select, Store, StoreError, Terms, Wanted,
+        wake::{Subscription, WakeUps},
     },
 };
+use event::Told;
 use seam::{Class, Stmt, sql};
 
 /// How often a change is tried when other transactions are in the way.
@@ -65,6 +67,7 @@ pub struct SqlStore<DB: Db> {
     writer: Pool<DB>,
     reader: Pool<DB>,
     tasks: TaskTracker,
+    wake_ups: WakeUps,
 }
 
 /// Work inside a write transaction; may be done again on another one.
@@ -73,7 +76,7 @@ trait Work<DB: Db>: Send + Sync + 'static {
     /// What comes of it, and whether to keep it.
     type Output: Send + 'static;
 
-    async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)>;
+    async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)>;
 }
 
 /// Whether a transaction's changes are kept.
@@ -90,6 +93,7 @@ impl<DB: Db> SqlStore<DB> {
             writer,
             reader,
             tasks: TaskTracker::new(),
+            wake_ups: WakeUps::default(),
         }
     }
 
@@ -110,28 +114,37 @@ impl<DB: Db> SqlStore<DB> {
     /// Does `work` in a write transaction of its own, on a task of its own: a caller that goes away in the middle can
     /// neither tear a transaction nor leave its outcome open.
     async fn write<W: Work<DB>>(&self, work: W) -> Result<W::Output> {
-        let writer = self.writer.clone();
+        let (writer, wake_ups) = (self.writer.clone(), self.wake_ups.clone());
         self.tasks
-            .spawn(async move { write_retrying(&writer, &work).await })
+            .spawn(async move { write_retrying(&writer, &work, &wake_ups).await })
             .await
             .map_err(|error| StoreError::Other(error.into()))?
     }
 }
 
-async fn write_retrying<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W) -> Result<W::Output> {
+async fn write_retrying<DB: Db, W: Work<DB>>(
+    writer: &Pool<DB>,
+    work: &W,
+    wake_ups: &WakeUps,
+) -> Result<W::Output> {
     let mut attempt = 1;
     loop {
-        match write_once(writer, work).await {
+        match write_once(writer, work, wake_ups).await {
             Err(StoreError::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
             outcome => return outcome,
         }
     }
 }
 
-async fn write_once<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W) -> Result<W::Output> {
+async fn write_once<DB: Db, W: Work<DB>>(
+    writer: &Pool<DB>,
+    work: &W,
+    wake_ups: &WakeUps,
+) -> Result<W::Output> {
+    let mut told = Told::default();
     let mut transaction: Transaction<'static, DB> =
         writer.begin_with(DB::BEGIN_WRITE).await.map_err(failed::<DB>)?;
-    let (output, keep) = match work.run(&mut transaction).await {
+    let (output, keep) = match work.run(&mut transaction, &mut told).await {
         Ok(done) => done,
         Err(error) => {
             transaction.rollback().await.map_err(failed::<DB>)?;
@@ -140,13 +153,15 @@ async fn write_once<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W) -> Result<
     };
     match keep {
         Keep::No => transaction.rollback().await.map_err(failed::<DB>)?,
-        Keep::Yes => transaction
-            .commit()
-            .await
-            .map_err(|error| match DB::classify(&error) {
+        Keep::Yes => {
+            let committed = transaction.commit().await;
+            // Also where the outcome is unknown: who is woken looks for themself.
+            wake_ups.wake(told.into_projects());
+            committed.map_err(|error| match DB::classify(&error) {
                 Class::Gone => StoreError::OutcomeUnknown(error),
                 _ => failed::<DB>(error),
-            })?,
+            })?;
+        }
     }
     Ok(output)
 }
@@ -202,6 +217,10 @@ async fn count<DB: Db>(
 impl<DB: Db> Store for SqlStore<DB> {
     async fn token_find(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
         token::find_by_secret::<DB>(&mut *self.read().await?, hash).await
+    }
+
+    async fn token_find_by_id(&self, id: TokenId) -> Result<Option<(Token, User)>> {
+        token::find_with_user::<DB>(&mut *self.read().await?, id).await
     }
 
     async fn token_touch(&self, id: TokenId, at: Time) -> Result<()> {
@@ -383,6 +402,18 @@ impl<DB: Db> Store for SqlStore<DB> {
             decide,
         })
         .await
+    }
+
+    async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<Vec<Event>> {
+        event::read::<DB>(&mut *self.read().await?, project, after, size).await
+    }
+
+    async fn event_last(&self, project: ProjectId) -> Result<Option<i64>> {
+        event::last::<DB>(&mut *self.read().await?, project).await
+    }
+
+    fn subscribe(&self, projects: &[ProjectId]) -> Subscription {
+        self.wake_ups.subscribe(projects.iter().copied())
     }
 
     async fn ping(&self) -> Result<()> {

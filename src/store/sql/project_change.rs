@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Work, approval, deployment, environment, gate,
+    Db, Keep, Work, approval, deployment, environment,
+    event::Told,
+    gate,
     ledger::{self, Ledger},
     person, project, protection, request,
     row::LockRow,
@@ -23,7 +25,9 @@ use crate::{
         person::Person,
         protection::{Nameable, ProtectedEnvironment},
     },
-    store::{Decide, Done, ProjectAnswer, ProjectState, ProtectionSelect, Result, Select, Terms},
+    store::{
+        Decide, Done, ProjectAnswer, ProjectState, ProtectionAnswer, ProtectionSelect, Result, Select, Terms,
+    },
 };
 
 /// How many people are read at a time to see whether a quorum can be reached.
@@ -45,7 +49,7 @@ pub struct Change {
 impl<DB: Db> Work<DB> for Change {
     type Output = Done<ProjectAnswer>;
 
-    async fn run(&self, connection: &mut DB::Connection) -> Result<(Self::Output, Keep)> {
+    async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)> {
         let locked = ledger::lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
         // Behind the lock: of two that come at once the second sees what the first answered.
         if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
@@ -60,9 +64,11 @@ impl<DB: Db> Work<DB> for Change {
         let answer = ProjectAnswer {
             deployment: state.deployment.clone(),
             environment: state.environment.clone(),
+            protection: state.protection.clone().map(ProtectionAnswer::of),
             ..ProjectAnswer::of(view.project.clone(), self.terms.actor)
         };
-        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, self.terms.actor, state.now, answer);
+        let (actor, now) = (self.terms.actor, state.now);
+        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, actor, now, answer, told);
         for change in &changes {
             ledger.change(change).await?;
         }

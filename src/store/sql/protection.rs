@@ -52,12 +52,10 @@ impl Entries {
         }
     }
 
-    fn delete_others(self) -> &'static str {
+    fn delete(self) -> &'static str {
         match self {
-            Self::DeployAccessLevels => {
-                "DELETE FROM deploy_access_levels WHERE protection_id = $1 AND id NOT"
-            }
-            Self::ApprovalRules => "DELETE FROM approval_rules WHERE protection_id = $1 AND id NOT",
+            Self::DeployAccessLevels => "DELETE FROM deploy_access_levels WHERE protection_id = $1",
+            Self::ApprovalRules => "DELETE FROM approval_rules WHERE protection_id = $1",
         }
     }
 }
@@ -326,9 +324,9 @@ async fn write_entries<DB: Db>(
     ];
     for (list, entries) in lists {
         let kept = entries.iter().filter_map(|entry| entry.id);
-        sql::<DB>(list.delete_others())
-            .bind(protection)
-            .push_in(kept.chain([0]))
+        // Not by `NOT IN`: against a list with a NULL, as lists of ids have it, nothing is ever not in.
+        let others = sql::<DB>(list.delete()).bind(protection);
+        kept.fold(others, |stmt, id| stmt.push_bind(" AND id <> ", id))
             .run(&mut *connection)
             .await
             .map_err(failed::<DB>)?;

@@ -35,12 +35,12 @@ pub fn millis(time: Time) -> i64 {
 }
 
 /// A row that cannot be: which table, which column, which id.
-fn inconsistent(table: &'static str, column: &'static str, id: i64) -> StoreError {
+pub fn inconsistent(table: &'static str, column: &'static str, id: i64) -> StoreError {
     StoreError::Inconsistent { table, column, id }
 }
 
 /// A time out of a row of `table`.
-fn time(table: &'static str, column: &'static str, id: i64, millis: i64) -> Result<Time, StoreError> {
+pub fn time(table: &'static str, column: &'static str, id: i64, millis: i64) -> Result<Time, StoreError> {
     DateTime::from_timestamp_millis(millis).ok_or_else(|| inconsistent(table, column, id))
 }
 
@@ -669,4 +669,16 @@ pub struct GroupLevelRow {
 pub struct PlaceRow {
     pub project_id: i64,
     pub deployment_id: i64,
+}
+
+/// An event; its payload is read where it is written, in `event.rs`.
+#[derive(Debug, FromRow)]
+pub struct EventRow {
+    pub id: i64,
+    pub project_id: i64,
+    pub seq: i64,
+    pub kind: String,
+    pub actor_id: i64,
+    pub created_at: i64,
+    pub payload: String,
 }

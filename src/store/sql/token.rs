@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Work, failed, find,
+    Db, Keep, Work,
+    event::Told,
+    failed, find,
     page::{ListById, page_by_id},
     row::{TokenRow, millis},
     seam::{Stmt, sql},
@@ -30,6 +32,18 @@ pub async fn find_by_secret<DB: Db>(
 ) -> Result<Option<(Token, User)>> {
     let stmt = sql::<DB>(COLUMNS).push_bind(" FROM tokens WHERE secret_hash = ", hash.0.clone());
     let Some(token) = find::<DB, TokenRow, Token>(connection, stmt).await? else {
+        return Ok(None);
+    };
+    let user = user::find_by_key::<DB>(connection, &UserKey::Id(token.user_id)).await?;
+    Ok(user.map(|user| (token, user)))
+}
+
+/// A token by id and its user.
+pub async fn find_with_user<DB: Db>(
+    connection: &mut DB::Connection,
+    id: TokenId,
+) -> Result<Option<(Token, User)>> {
+    let Some(token) = find_by_id::<DB>(&mut *connection, id).await? else {
         return Ok(None);
     };
     let user = user::find_by_key::<DB>(connection, &UserKey::Id(token.user_id)).await?;
@@ -108,7 +122,7 @@ pub struct Touch {
 impl<DB: Db> Work<DB> for Touch {
     type Output = ();
 
-    async fn run(&self, connection: &mut DB::Connection) -> Result<((), Keep)> {
+    async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<((), Keep)> {
         sql::<DB>("UPDATE tokens SET last_used_at = $2 WHERE id = $1")
             .bind(self.id.0)
             .bind(millis(self.at))

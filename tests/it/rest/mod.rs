@@ -7,6 +7,7 @@ mod http;
 mod identity;
 mod log;
 mod pages;
+mod protected_environments;
 mod random;
 mod requests;
 mod traps;

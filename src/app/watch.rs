@@ -1,0 +1,240 @@
+//! Watching what happens in projects.
+//!
+//! A watch holds no events but the page it is telling: wake-ups only say which logs to read on. So whoever reads slowly,
+//! or comes back after a year, is told the same as who was there all the time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{App, LOOK_EVERY};
+use crate::{
+    domain::{
+        access::{self, Caller, ProjectAction},
+        error::{Error, Reason},
+        event::{Event, EventFilter},
+        id::{ProjectId, ProjectKey},
+    },
+    store::wake::Subscription,
+};
+
+/// How many events are read at a time.
+const BATCH: i64 = 100;
+/// How long it may be taken for granted that the caller may see what was read: a slow reader takes its time.
+const GRANTED: Duration = Duration::from_secs(1);
+
+/// Where a watch starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// With what happens from now on.
+    Now,
+    /// At the beginning of every log.
+    Beginning,
+    /// Behind these events.
+    Behind(BTreeMap<ProjectId, i64>),
+}
+
+/// What a watch tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// Something happened.
+    Event(Event),
+    /// Nothing did, for a while.
+    Heartbeat,
+}
+
+/// A watch over the logs of some projects.
+pub struct Watch {
+    app: App,
+    caller: Caller,
+    filter: EventFilter,
+    heartbeat_interval: Duration,
+    subscription: Subscription,
+    /// For each project, the number of the last event that was told or passed over.
+    positions: BTreeMap<ProjectId, i64>,
+    /// The projects whose logs may go on, in the order in which they are looked at.
+    behind: VecDeque<ProjectId>,
+    /// What was read and not yet told, of one project.
+    batch: VecDeque<Event>,
+    /// Until when the caller may be told what is in the batch.
+    granted_until: Option<Instant>,
+    /// When to send a heartbeat unless something is told before.
+    heartbeat_at: Instant,
+    /// When to look at everything without being woken.
+    look_at: Instant,
+}
+
+impl App {
+    /// The projects of a watch, each once, for a caller who may watch all of them.
+    pub async fn watchable(
+        &self,
+        caller: &Caller,
+        projects: &[ProjectKey],
+    ) -> Result<BTreeSet<ProjectId>, Error> {
+        let mut found = BTreeSet::new();
+        for key in projects {
+            let view = self
+                .project_for(caller, key, ProjectAction::ReadDeployment)
+                .await?;
+            found.insert(view.project.id);
+        }
+        Ok(found)
+    }
+
+    /// Starts a watch over projects that [`App::watchable`] found.
+    pub async fn watch(
+        &self,
+        caller: &Caller,
+        projects: &BTreeSet<ProjectId>,
+        filter: EventFilter,
+        start: &Start,
+        heartbeat_interval: Duration,
+    ) -> Result<Watch, Error> {
+        let watched: Vec<ProjectId> = projects.iter().copied().collect();
+        // Before the logs are looked at, so that whatever happens behind is noticed.
+        let subscription = self.store.subscribe(&watched);
+        let mut positions = BTreeMap::new();
+        for &project in projects {
+            let last = self.last_event(project).await?;
+            let position = match start {
+                Start::Now => last,
+                Start::Beginning => 0,
+                Start::Behind(positions) => behind(positions.get(&project).copied(), last)?,
+            };
+            positions.insert(project, position);
+        }
+        let now = Instant::now();
+        Ok(Watch {
+            app: self.clone(),
+            caller: caller.clone(),
+            filter,
+            heartbeat_interval,
+            subscription,
+            positions,
+            behind: watched.into(),
+            batch: VecDeque::new(),
+            granted_until: None,
+            // The first message is a heartbeat: it tells the position from which on nothing is missed.
+            heartbeat_at: now,
+            look_at: now + LOOK_EVERY,
+        })
+    }
+
+    /// The number of a project's last event, as long as there is the project.
+    async fn last_event(&self, project: ProjectId) -> Result<i64, Error> {
+        self.store
+            .event_last(project)
+            .await?
+            .ok_or_else(access::project_not_found)
+    }
+}
+
+/// The position to go on behind, which has to be one of this log: of one that was put back to an earlier state nobody
+/// can say what is missing.
+fn behind(position: Option<i64>, last: i64) -> Result<i64, Error> {
+    position
+        .filter(|position| (0..=last).contains(position))
+        .ok_or_else(|| {
+            Error::new(
+                Reason::InvalidResumeToken,
+                "the resume token is ahead of the log that it is for",
+            )
+        })
+}
+
+impl Watch {
+    /// For each project the number of the event behind which to go on after what [`Watch::next`] told last.
+    pub fn positions(&self) -> &BTreeMap<ProjectId, i64> {
+        &self.positions
+    }
+
+    /// Waits for the next thing to tell. An error ends the watch: the caller may not see it any more, a project is gone, or
+    /// the store failed.
+    pub async fn next(&mut self) -> Result<Told, Error> {
+        loop {
+            if let Some(event) = self.next_of_batch().await? {
+                self.heartbeat_at = Instant::now() + self.heartbeat_interval;
+                return Ok(Told::Event(event));
+            }
+            let now = Instant::now();
+            if now >= self.look_at.min(self.heartbeat_at) {
+                self.look_around().await?;
+            }
+            if now >= self.heartbeat_at {
+                self.heartbeat_at = Instant::now() + self.heartbeat_interval;
+                return Ok(Told::Heartbeat);
+            }
+            if let Some(project) = self.behind.pop_front() {
+                self.read(project).await?;
+                continue;
+            }
+            let until = self.heartbeat_at.min(self.look_at);
+            if let Ok(woken) = timeout_at(until, self.subscription.woken()).await {
+                self.look_into(woken);
+            }
+        }
+    }
+
+    /// The next wanted event of what was read.
+    async fn next_of_batch(&mut self) -> Result<Option<Event>, Error> {
+        while let Some(event) = self.batch.pop_front() {
+            self.positions.insert(event.project_id, event.seq);
+            if self.filter.matches(&event) {
+                // After the read, so that nothing is told that happened after the right to see it had ended.
+                if self.granted_until.is_none_or(|until| until <= Instant::now()) {
+                    self.caller = self.app.still(&self.caller).await?;
+                    self.check(event.project_id).await?;
+                    self.granted_until = Some(Instant::now() + GRANTED);
+                }
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    fn look_into(&mut self, projects: impl IntoIterator<Item = ProjectId>) {
+        for project in projects {
+            if !self.behind.contains(&project) {
+                self.behind.push_back(project);
+            }
+        }
+    }
+
+    /// Reads on in a project's log; what has more to tell than fits goes to the end of the queue.
+    async fn read(&mut self, project: ProjectId) -> Result<(), Error> {
+        let after = self.positions.get(&project).copied().unwrap_or_default();
+        let events = self.app.store.event_list(project, after, BATCH).await?;
+        if events.is_empty() {
+            // Either nothing has happened, or it ended.
+            self.app.last_event(project).await?;
+        } else if i64::try_from(events.len()).is_ok_and(|read| read == BATCH) {
+            self.look_into([project]);
+        }
+        self.batch = events.into();
+        self.granted_until = None;
+        Ok(())
+    }
+
+    async fn check(&self, project: ProjectId) -> Result<(), Error> {
+        let (caller, key) = (&self.caller, ProjectKey::Id(project));
+        self.app
+            .project_for(caller, &key, ProjectAction::ReadDeployment)
+            .await
+            .map(drop)
+    }
+
+    /// Checks that the caller may go on watching, and lets every log be looked into without a wake-up.
+    async fn look_around(&mut self) -> Result<(), Error> {
+        self.look_at = Instant::now() + LOOK_EVERY;
+        self.caller = self.app.still(&self.caller).await?;
+        let all: Vec<ProjectId> = self.positions.keys().copied().collect();
+        for &project in &all {
+            self.check(project).await?;
+        }
+        self.look_into(all);
+        Ok(())
+    }
+}
