@@ -1,6 +1,6 @@
 //! What a handler knows of its request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue, header};
@@ -45,7 +45,13 @@ impl Call {
 
     /// A gRPC request with everything that travels beside the message.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
-        self.backend.request(message, &self.caller, &self.request_id)
+        self.waiting_request(message, Duration::ZERO)
+    }
+
+    /// The same for a call that asks the server to hold its answer back for up to `wait`.
+    pub(super) fn waiting_request<T>(&self, message: T, wait: Duration) -> Request<T> {
+        self.backend
+            .request(message, wait, &self.caller, &self.request_id)
     }
 
     /// The project of the path: an id, saturated to 64 bits, or anything else as a path. Whether there is

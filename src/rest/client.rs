@@ -56,10 +56,17 @@ impl Backend {
         }
     }
 
-    /// A call's message with the caller, the deadline and the request id.
-    pub(super) fn request<T>(&self, message: T, caller: &Caller, request_id: &HeaderValue) -> Request<T> {
+    /// A call's message with the caller, the deadline and the request id. `wait` is how long the call asks the server
+    /// to hold its answer back: that comes on top of what any call may take.
+    pub(super) fn request<T>(
+        &self,
+        message: T,
+        wait: Duration,
+        caller: &Caller,
+        request_id: &HeaderValue,
+    ) -> Request<T> {
         let mut request = Request::new(message);
-        request.set_timeout(self.timeout);
+        request.set_timeout(self.timeout.saturating_add(wait));
         caller.write(request.metadata_mut());
         if let Ok(id) = MetadataValue::try_from(request_id.as_bytes()) {
             request.metadata_mut().insert("x-request-id", id);

@@ -7,13 +7,13 @@ use super::{
     page::{Page, Paging},
     reply,
     route::Answer,
-    view::Deployment,
+    view::{Deployment, ExtendedDeployment},
     words,
 };
 use crate::pb::v1::{
-    CreateDeploymentRequest, DeleteDeploymentRequest, DeploymentFilter, DeploymentOrderBy,
-    GetDeploymentRequest, ListDeploymentsRequest, SortDirection, UpdateDeploymentStatusRequest,
-    deployment_service_client::DeploymentServiceClient as Client,
+    self as pb, ApprovalState, CreateDeploymentRequest, DeleteDeploymentRequest, DeploymentFilter,
+    DeploymentOrderBy, GetDeploymentRequest, ListDeploymentsRequest, SortDirection,
+    UpdateDeploymentStatusRequest, deployment_service_client::DeploymentServiceClient as Client,
 };
 
 /// Lists deployments.
@@ -76,10 +76,7 @@ pub(super) async fn get(call: Call) -> Answer {
         .get_deployment(call.request(request))
         .await?
         .into_inner();
-    reply::json(
-        StatusCode::OK,
-        &Deployment::new(reply::complete(found.deployment)?, &call.base),
-    )
+    extended(&call, StatusCode::OK, found.deployment, found.approval_state)
 }
 
 /// Records a deployment.
@@ -100,10 +97,7 @@ pub(super) async fn create(call: Call) -> Answer {
         .create_deployment(call.request(request))
         .await?
         .into_inner();
-    reply::json(
-        StatusCode::CREATED,
-        &Deployment::new(reply::complete(made.deployment)?, &call.base),
-    )
+    extended(&call, StatusCode::CREATED, made.deployment, made.approval_state)
 }
 
 /// Moves a deployment to another status.
@@ -121,10 +115,7 @@ pub(super) async fn update(call: Call) -> Answer {
         .update_deployment_status(call.request(request))
         .await?
         .into_inner();
-    reply::json(
-        StatusCode::OK,
-        &Deployment::new(reply::complete(made.deployment)?, &call.base),
-    )
+    extended(&call, StatusCode::OK, made.deployment, made.approval_state)
 }
 
 /// Deletes a deployment.
@@ -143,4 +134,15 @@ pub(super) async fn delete(call: Call) -> Answer {
         .delete_deployment(call.request(request))
         .await?;
     reply::message(StatusCode::ACCEPTED, "202 Accepted")
+}
+
+/// Answers with a deployment alone.
+fn extended(
+    call: &Call,
+    status: StatusCode,
+    deployment: Option<pb::Deployment>,
+    state: Option<ApprovalState>,
+) -> Answer {
+    let deployment = reply::complete(deployment)?;
+    reply::json(status, &ExtendedDeployment::new(deployment, state, &call.base))
 }

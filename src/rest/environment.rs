@@ -146,7 +146,8 @@ pub(super) async fn update(call: Call) -> Answer {
 
     let made = Client::new(call.channel())
         .update_environment(call.request(request))
-        .await?
+        .await
+        .map_err(|status| Failure::of_environment_update(&status))?
         .into_inner();
     changed(&call, StatusCode::OK, made.environment, made.project)
 }

@@ -221,6 +221,19 @@ impl Failure {
         }
     }
 
+    /// As for any call, but a protection is named, and who can help (contract 2.9).
+    pub(super) fn of_environment_update(status: &Status) -> Self {
+        match reason(status) {
+            Some(ErrorReason::EnvironmentProtected) => Self::forbidden_because(&format!(
+                "You do not have permission to modify the protected environment '{}'. This endpoint enforces Protected \
+                 Environment access policies.\nTo resolve this, ask a project Maintainer or Owner to grant you access \
+                 under Settings > CI/CD > Protected environments, or use an account with the required permissions.",
+                metadata(status, "environment")
+            )),
+            _ => status.into(),
+        }
+    }
+
     fn by_reason(reason: ErrorReason, status: &Status) -> Self {
         match reason {
             // Without violations the message is all there is to tell.
@@ -441,8 +454,13 @@ mod tests {
     use super::*;
 
     fn refused(code: Code, reason: &str, fields: &[(&str, &str)]) -> Status {
-        let metadata = [("event", "run"), ("user", "joe"), ("scopes", "api")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let metadata = [
+            ("event", "run"),
+            ("user", "joe"),
+            ("scopes", "api"),
+            ("environment", "qa"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::from(metadata));
         for (field, description) in fields {
             details.add_bad_request_violation(*field, *description);
@@ -477,6 +495,21 @@ mod tests {
                 ErrorReason::InvalidPageToken,
                 400,
                 r#"{"error":"cursor is invalid"}"#,
+            ),
+            (
+                ErrorReason::InvalidResumeToken,
+                400,
+                r#"{"message":"400 Bad request - some text"}"#,
+            ),
+            (
+                ErrorReason::InvalidProtection,
+                422,
+                r#"{"message":["Sha is invalid","A.ref is bad","Sha is long"]}"#,
+            ),
+            (
+                ErrorReason::InvalidApproval,
+                400,
+                r#"{"message":["Sha is invalid","A.ref is bad","Sha is long"]}"#,
             ),
             (
                 ErrorReason::TokenMissing,
@@ -529,6 +562,21 @@ mod tests {
                 r#"{"message":"403 Forbidden"}"#,
             ),
             (
+                ErrorReason::EnvironmentProtected,
+                403,
+                r#"{"message":"403 Forbidden"}"#,
+            ),
+            (
+                ErrorReason::SelfApproval,
+                400,
+                r#"{"message":"You cannot approve your own deployment. This configuration can be adjusted in the protected environment settings."}"#,
+            ),
+            (
+                ErrorReason::ApprovalNotPermitted,
+                400,
+                r#"{"message":"You don't have permission to approve this deployment. Contact the project or group owner for help."}"#,
+            ),
+            (
                 ErrorReason::ProjectNotFound,
                 404,
                 r#"{"message":"404 Project Not Found"}"#,
@@ -560,6 +608,11 @@ mod tests {
                 r#"{"message":"404 Not found"}"#,
             ),
             (ErrorReason::TokenNotFound, 404, r#"{"message":"404 Not found"}"#),
+            (
+                ErrorReason::ProtectedEnvironmentNotFound,
+                404,
+                r#"{"message":"404 Not found"}"#,
+            ),
             (
                 ErrorReason::AlreadyExists,
                 400,
@@ -645,6 +698,36 @@ mod tests {
                 503,
                 r#"{"message":"503 Service Unavailable"}"#,
             ),
+            (
+                ErrorReason::EnvironmentNotProtected,
+                400,
+                r#"{"message":"This environment is not protected."}"#,
+            ),
+            (
+                ErrorReason::ApprovalsNotConfigured,
+                400,
+                r#"{"message":"Deployment approvals is not configured for this environment."}"#,
+            ),
+            (
+                ErrorReason::NotWaitingForApprovals,
+                400,
+                r#"{"message":"This deployment is not waiting for approvals."}"#,
+            ),
+            (
+                ErrorReason::NoRuleRepresented,
+                400,
+                r#"{"message":"There are no approval rules for the given `represent_as` parameter. Use a valid User/Group/Role name instead."}"#,
+            ),
+            (
+                ErrorReason::WaitUnmet,
+                400,
+                r#"{"message":"400 Bad request - some text"}"#,
+            ),
+            (
+                ErrorReason::WaitTimedOut,
+                503,
+                r#"{"message":"503 Service Unavailable"}"#,
+            ),
         ];
         let known: Vec<ErrorReason> = (0..=i32::from(u8::MAX))
             .filter_map(|number| ErrorReason::try_from(number).ok())
@@ -715,7 +798,7 @@ mod tests {
     }
 
     #[test]
-    fn two_endpoints_tell_refusals_in_their_own_way() {
+    fn some_endpoints_tell_refusals_in_their_own_way() {
         let before = refused(
             Code::InvalidArgument,
             "INVALID_ARGUMENT",
@@ -727,6 +810,7 @@ mod tests {
             &[("limit", "is too large")],
         );
         let denied = refused(Code::PermissionDenied, "PERMISSION_DENIED", &[]);
+        let protected = refused(Code::PermissionDenied, "ENVIRONMENT_PROTECTED", &[]);
         for (failure, expected) in [
             (
                 Failure::of_stop_stale(&before),
@@ -738,6 +822,17 @@ mod tests {
             ),
             (Failure::of_stop_stale(&denied), Failure::forbidden()),
             (Failure::of_review_apps(&denied), Failure::unauthorized()),
+            (Failure::of_environment_update(&denied), Failure::forbidden()),
+            (
+                Failure::of_environment_update(&protected),
+                Failure::message(
+                    StatusCode::FORBIDDEN,
+                    "403 Forbidden - You do not have permission to modify the protected environment 'qa'. This endpoint \
+                     enforces Protected Environment access policies.\nTo resolve this, ask a project Maintainer or \
+                     Owner to grant you access under Settings > CI/CD > Protected environments, or use an account \
+                     with the required permissions.",
+                ),
+            ),
             (
                 Failure::of_review_apps(&limit),
                 Failure::invalid_parameters(&["limit is too large".to_owned()]),

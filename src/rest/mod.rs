@@ -6,6 +6,7 @@
 //! server, becomes an answer in [`error`] and nowhere else. The sidecar keeps no state, decides nothing about
 //! tokens, and knows the server only by its protobuf contract.
 
+mod approval;
 mod body;
 mod call;
 mod caller;
@@ -66,11 +67,13 @@ static ROUTES: &[Route] = &[
     get("metadata", |call| Box::pin(metadata::get(call))),
     get("user", |call| Box::pin(user::get(call))),
     get("projects/:id", |call| Box::pin(project::get(call))),
+    put("projects/:id", |call| Box::pin(project::update(call))),
     get("projects/:id/deployments", |call| Box::pin(deployment::list(call))),
     post("projects/:id/deployments", |call| Box::pin(deployment::create(call))),
     get("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::get(call))),
     put("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::update(call))),
     delete("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::delete(call))),
+    post("projects/:id/deployments/:deployment_id/approval", |call| Box::pin(approval::submit(call))),
     get("projects/:id/environments", |call| Box::pin(environment::list(call))),
     post("projects/:id/environments", |call| Box::pin(environment::create(call))),
     post("projects/:id/environments/stop_stale", |call| Box::pin(environment::stop_stale(call))),

@@ -1,10 +1,12 @@
 //! The JSON of the API: plain structs whose fields stand in documented order (product decision 22).
 
+mod approval;
 pub(super) mod protection;
 
 use prost_types::Timestamp;
 use serde::Serialize;
 
+pub(super) use self::approval::{Approval, ExtendedDeployment};
 use super::{time, words};
 use crate::pb::v1;
 
@@ -61,7 +63,7 @@ impl From<v1::EnvironmentSummary> for EnvironmentOfDeployment {
     }
 }
 
-/// A deployment, in lists and alone.
+/// A deployment as lists show it.
 #[derive(Debug, Serialize)]
 pub(super) struct Deployment {
     id: i64,
@@ -72,6 +74,9 @@ pub(super) struct Deployment {
     created_at: Option<String>,
     updated_at: Option<String>,
     status: &'static str,
+    /// Only of a deployment alone (product decision 4), next to the status, as documented.
+    #[serde(flatten)]
+    approvals: Option<approval::Approvals>,
     user: Option<UserBasic>,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<EnvironmentOfDeployment>,
@@ -90,6 +95,7 @@ impl Deployment {
             created_at: printed(deployment.created_at.as_ref()),
             updated_at: printed(deployment.updated_at.as_ref()),
             status: words::word(words::DEPLOYMENT_STATUSES, deployment.status),
+            approvals: None,
             user: deployment.user.map(|user| UserBasic::new(user, base)),
             environment: deployment.environment.map(EnvironmentOfDeployment::from),
             deployable: None,
@@ -329,12 +335,24 @@ pub(super) struct Project {
     ci_forward_deployment_enabled: bool,
     ci_forward_deployment_rollback_allowed: bool,
     allow_pipeline_trigger_approve_deployment: bool,
-    permissions: Permissions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<Permissions>,
 }
 
 impl Project {
-    /// `viewer` is what the caller is to it.
-    pub(super) fn new(project: v1::Project, viewer: &v1::ProjectViewer, base: &str) -> Self {
+    /// As it is shown alone; `viewer` is what the caller is to it.
+    pub(super) fn with_access(project: v1::Project, viewer: &v1::ProjectViewer, base: &str) -> Self {
+        Self {
+            permissions: Some(Permissions {
+                project_access: viewer.project_access_level.map(Access::new),
+                group_access: viewer.group_access_level.map(Access::new),
+            }),
+            ..Self::new(project, base)
+        }
+    }
+
+    /// As changes show it: they do not tell what the caller is to it.
+    pub(super) fn new(project: v1::Project, base: &str) -> Self {
         Self {
             links: ProjectLinks {
                 itself: format!("{base}/api/v4/projects/{}", project.id),
@@ -348,11 +366,8 @@ impl Project {
             // Deployments of the API are never held back as outdated.
             ci_forward_deployment_enabled: false,
             ci_forward_deployment_rollback_allowed: true,
-            allow_pipeline_trigger_approve_deployment: false,
-            permissions: Permissions {
-                project_access: viewer.project_access_level.map(Access::new),
-                group_access: viewer.group_access_level.map(Access::new),
-            },
+            allow_pipeline_trigger_approve_deployment: project.allow_self_approval,
+            permissions: None,
             basic: ProjectBasic::new(project, base),
         }
     }
@@ -581,7 +596,7 @@ mod tests {
             description: String::new(),
             visibility: v1::Visibility::Private.into(),
             default_branch: "main".to_owned(),
-            allow_self_approval: false,
+            allow_self_approval: true,
             archived: false,
             group: Some(v1::Group {
                 id: 3,
@@ -679,11 +694,11 @@ mod tests {
             r#","_links":{"self":"http://localhost:3000/api/v4/projects/7"},"archived":false,"empty_repo":true,"#,
             r#""creator_id":1,"builds_access_level":"enabled","environments_access_level":"enabled","#,
             r#""repository_access_level":"enabled","ci_forward_deployment_enabled":false,"#,
-            r#""ci_forward_deployment_rollback_allowed":true,"allow_pipeline_trigger_approve_deployment":false,"#,
+            r#""ci_forward_deployment_rollback_allowed":true,"allow_pipeline_trigger_approve_deployment":true,"#,
             r#""permissions":{"project_access":null,"group_access":{"access_level":40,"notification_level":3}}}"#,
         );
         assert_eq!(
-            text(&Project::new(project(), &viewer, BASE)),
+            text(&Project::with_access(project(), &viewer, BASE)),
             format!("{{{PROJECT}{expected}")
         );
     }

@@ -1,8 +1,8 @@
 //! The words that stand for protobuf enum values, in parameters and in JSON.
 
 use crate::pb::v1::{
-    AutoStopSetting, DeploymentOrderBy, DeploymentStatus, EnvironmentState, EnvironmentTier, SortDirection,
-    UserState, Visibility,
+    ApprovalStatus, AutoStopSetting, DeploymentOrderBy, DeploymentStatus, EnvironmentState, EnvironmentTier,
+    SortDirection, UserState, Visibility,
 };
 
 /// The words of one enum, in documented order.
@@ -25,6 +25,12 @@ pub(super) const REQUESTED_STATUSES: Words<DeploymentStatus> = &[
     ("success", DeploymentStatus::Success),
     ("failed", DeploymentStatus::Failed),
     ("canceled", DeploymentStatus::Canceled),
+];
+
+/// What can be decided about a deployment (contract 2.8).
+pub(super) const APPROVAL_STATUSES: Words<ApprovalStatus> = &[
+    ("approved", ApprovalStatus::Approved),
+    ("rejected", ApprovalStatus::Rejected),
 ];
 
 /// What deployments are sorted by (product decision 2).

@@ -4,6 +4,7 @@ mod deployments;
 mod directory;
 mod environments;
 mod events;
+mod gate;
 mod pages;
 mod requests;
 mod times;
@@ -85,6 +86,19 @@ suite! {
         a_log_is_read_in_order_from_any_place
         who_waits_on_a_project_is_woken_by_its_changes_only
         who_waits_is_woken_by_changes_of_the_groups_above_and_by_the_end
+    }
+    gate {
+        a_protection_is_made_changed_and_taken_away
+        protections_are_listed_by_name
+        a_groups_protection_is_told_in_every_project_below
+        the_last_required_approval_lets_a_deployment_go
+        an_approval_takes_the_place_of_the_same_persons_earlier_one
+        who_is_deleted_leaves_every_rule_and_frees_what_only_they_held
+        a_group_that_is_deleted_leaves_every_rule_too
+        an_approval_goes_with_its_user_and_a_deployment_stays_without_its_creator
+        people_are_seen_by_every_way_they_belong
+        an_inbox_is_walked_without_loss
+        protections_and_approvals_go_with_what_they_are_about
     }
     pages {
         every_order_direction_and_filter_is_what_sorting_by_hand_gives
