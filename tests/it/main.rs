@@ -19,3 +19,4 @@ mod rest;
 mod scale;
 mod support;
 mod tokens;
+mod upgrading;
