@@ -15,6 +15,7 @@ pub struct File {
     pub(super) members: Vec<Member>,
     pub(super) shares: Vec<Share>,
     pub(super) environments: Vec<Environment>,
+    pub(super) protected_environments: Vec<ProtectedEnvironment>,
 }
 
 impl File {
@@ -85,6 +86,27 @@ pub(super) struct Environment {
     pub external_url: Option<String>,
     pub description: Option<String>,
     pub auto_stop_setting: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProtectedEnvironment {
+    #[serde(rename = "in")]
+    pub container: String,
+    pub name: String,
+    pub deploy_access_levels: Vec<ProtectionEntry>,
+    pub required_approval_count: Option<i32>,
+    pub approval_rules: Option<Vec<ProtectionEntry>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProtectionEntry {
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub role: Option<String>,
+    pub group_inheritance: Option<String>,
+    pub required_approvals: Option<i32>,
 }
 
 #[cfg(test)]
