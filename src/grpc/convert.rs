@@ -141,8 +141,12 @@ pub fn duration(
     least: Duration,
     most: Duration,
 ) -> Result<Duration, Error> {
-    let length = Duration::try_from(*duration).ok();
-    length
+    const SECOND: u32 = 1_000_000_000;
+    let seconds = u64::try_from(duration.seconds).ok();
+    let nanos = u32::try_from(duration.nanos).ok().filter(|&nanos| nanos < SECOND);
+    seconds
+        .zip(nanos)
+        .map(|(seconds, nanos)| Duration::new(seconds, nanos))
         .filter(|length| (least..=most).contains(length))
         .ok_or_else(|| {
             let (least, most) = (least.as_secs(), most.as_secs());

@@ -74,6 +74,9 @@ pub(super) struct Deployment {
     created_at: Option<String>,
     updated_at: Option<String>,
     status: &'static str,
+    /// Only of a deployment alone (product decision 4), next to the status, as documented.
+    #[serde(flatten)]
+    approvals: Option<approval::Approvals>,
     user: Option<UserBasic>,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<EnvironmentOfDeployment>,
@@ -92,6 +95,7 @@ impl Deployment {
             created_at: printed(deployment.created_at.as_ref()),
             updated_at: printed(deployment.updated_at.as_ref()),
             status: words::word(words::DEPLOYMENT_STATUSES, deployment.status),
+            approvals: None,
             user: deployment.user.map(|user| UserBasic::new(user, base)),
             environment: deployment.environment.map(EnvironmentOfDeployment::from),
             deployable: None,

@@ -28,6 +28,8 @@ struct Place {
     path: String,
     container: pb::ContainerRef,
     deployments: Deployments,
+    /// The name of a protection that is there, and of one that is not.
+    protected: [&'static str; 2],
     visibility: Visibility,
     archived: bool,
 }
@@ -50,6 +52,8 @@ struct Deployments {
     created: i64,
     /// Successful, but not the last one.
     superseded: i64,
+    /// Blocked, in the environment `guarded`, and the administrator's: Reporters decide, Maintainers deploy.
+    blocked: i64,
 }
 
 /// One cell of the table.
@@ -159,6 +163,7 @@ fn instance_operations() -> Vec<Operation> {
         operation!(update_group "upsert at the top", directory, _cell => pb::UpdateGroupRequest {
             group: Some(group_at("new")), allow_missing: true, validate_only: YES, ..Default::default()
         }),
+        operation!(list_pending_decisions "", approvals, _cell => pb::ListPendingDecisionsRequest::default()),
     ]
 }
 
@@ -188,6 +193,21 @@ fn project_operations() -> Vec<Operation> {
         }),
         operation!(delete_deployment "", deployments, cell => pb::DeleteDeploymentRequest {
             project: cell.project(), deployment_id: cell.place.deployments.superseded, validate_only: YES,
+            ..Default::default()
+        }),
+        operation!(list_events "", events, cell => pb::ListEventsRequest {
+            project: cell.project(), ..Default::default()
+        }),
+        operation!(watch_events "", events, cell => pb::WatchEventsRequest {
+            projects: cell.project().into_iter().collect(), ..Default::default()
+        }, answer => {
+            let mut stream = answer;
+            stream.message().await?;
+            "ok"
+        }),
+        operation!(wait_deployment "", events, cell => pb::WaitDeploymentRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.created,
+            until: Some(pb::wait_deployment_request::Until::Condition(pb::WaitCondition::Approved.into())),
             ..Default::default()
         }),
         operation!(list_environments "", environments, cell => pb::ListEnvironmentsRequest {
@@ -235,8 +255,66 @@ fn project_operations() -> Vec<Operation> {
             project: cell.project(), validate_only: YES, ..Default::default()
         }),
     ];
+    operations.extend(gate_operations());
     operations.extend(container_operations());
     operations
+}
+
+/// What is about the gate of a project, and about what the protection of an environment takes away.
+fn gate_operations() -> Vec<Operation> {
+    vec![
+        operation!(submit_approval "approve", approvals, cell => pb::SubmitApprovalRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.blocked,
+            status: pb::ApprovalStatus::Approved.into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(submit_approval "reject", approvals, cell => pb::SubmitApprovalRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.blocked,
+            status: pb::ApprovalStatus::Rejected.into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(get_approval_state "", approvals, cell => pb::GetApprovalStateRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.blocked
+        }),
+        operation!(list_eligible_approvers "", approvals, cell => pb::ListEligibleApproversRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.blocked, ..Default::default()
+        }),
+        operation!(explain_deployment "", approvals, cell => pb::ExplainDeploymentRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.blocked
+        }),
+        operation!(list_pending_decisions "has it", approvals, _cell => pb::ListPendingDecisionsRequest {
+            page_size: 100, ..Default::default()
+        }, answer => {
+            let blocked = Some(_cell.place.deployments.blocked);
+            let has = |decision: &pb::PendingDecision| decision.deployment.as_ref().map(|it| it.id) == blocked;
+            if answer.pending_decisions.iter().any(has) { "ok" } else { "unlisted" }
+        }),
+        operation!(create_deployment "guarded", deployments, cell => pb::CreateDeploymentRequest {
+            project: cell.project(), environment: "guarded".into(), sha: SHA.into(), r#ref: "main".into(),
+            status: pb::DeploymentStatus::Success.into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(update_deployment_status "start guarded", deployments, cell => pb::UpdateDeploymentStatusRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.blocked,
+            status: pb::DeploymentStatus::Running.into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(update_deployment_status "cancel guarded", deployments, cell => pb::UpdateDeploymentStatusRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.blocked,
+            status: pb::DeploymentStatus::Canceled.into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(delete_deployment "guarded", deployments, cell => pb::DeleteDeploymentRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.blocked, validate_only: YES,
+            ..Default::default()
+        }),
+        operation!(update_environment "guarded", environments, cell => pb::UpdateEnvironmentRequest {
+            project: cell.project(), environment: Cell::environment("guarded"), description: Some("new".into()),
+            validate_only: YES, ..Default::default()
+        }),
+        operation!(stop_environment "guarded", environments, cell => pb::StopEnvironmentRequest {
+            project: cell.project(), environment: Cell::environment("guarded"), validate_only: YES,
+            ..Default::default()
+        }),
+        operation!(update_project "self-approval", directory, cell => pb::UpdateProjectRequest {
+            project: cell.project(), allow_self_approval: Some(true), validate_only: YES, ..Default::default()
+        }),
+    ]
 }
 
 /// What is about a group.
@@ -276,9 +354,34 @@ fn group_operations() -> Vec<Operation> {
     operations
 }
 
-/// Members and shares, of a project or a group.
+fn maintainers() -> pb::ProtectionEntry {
+    pb::ProtectionEntry {
+        access_level: Some(40),
+        ..Default::default()
+    }
+}
+
+/// Protections, members and shares, of a project or a group.
 fn container_operations() -> Vec<Operation> {
     vec![
+        operation!(list_protected_environments "", protections, cell => pb::ListProtectedEnvironmentsRequest {
+            container: cell.container(), ..Default::default()
+        }),
+        operation!(get_protected_environment "", protections, cell => pb::GetProtectedEnvironmentRequest {
+            container: cell.container(), name: cell.place.protected[0].into()
+        }),
+        operation!(protect_environment "", protections, cell => pb::ProtectEnvironmentRequest {
+            container: cell.container(), name: cell.place.protected[1].into(),
+            deploy_access_levels: vec![maintainers()], validate_only: YES, ..Default::default()
+        }),
+        operation!(update_protected_environment "", protections, cell => pb::UpdateProtectedEnvironmentRequest {
+            container: cell.container(), name: cell.place.protected[0].into(), required_approval_count: Some(5),
+            validate_only: YES, ..Default::default()
+        }),
+        operation!(unprotect_environment "", protections, cell => pb::UnprotectEnvironmentRequest {
+            container: cell.container(), name: cell.place.protected[0].into(), validate_only: YES,
+            ..Default::default()
+        }),
         operation!(list_memberships "", directory, cell => pb::ListMembershipsRequest {
             container: cell.container(), ..Default::default()
         }),
@@ -466,6 +569,27 @@ async fn populate(server: &TestServer, container: &pb::ContainerRef, above: &str
         .unwrap();
 }
 
+/// Lets only Maintainers deploy, and has these approve.
+async fn protect(
+    server: &TestServer,
+    container: &pb::ContainerRef,
+    name: &str,
+    approval_rules: Vec<pb::ProtectionEntry>,
+) {
+    let request = pb::ProtectEnvironmentRequest {
+        container: Some(container.clone()),
+        name: name.into(),
+        deploy_access_levels: vec![maintainers()],
+        approval_rules,
+        ..Default::default()
+    };
+    server
+        .protections(&server.root)
+        .protect_environment(request)
+        .await
+        .unwrap();
+}
+
 /// A group `<name>-above/group` with everybody in it.
 async fn group_place(server: &TestServer, name: &str, visibility: Visibility) -> Place {
     let above = format!("g-{name}");
@@ -475,10 +599,12 @@ async fn group_place(server: &TestServer, name: &str, visibility: Visibility) ->
     see(server, &path, visibility).await;
     let container = in_group(&path);
     populate(server, &container, &above, container.clone()).await;
+    protect(server, &container, "production", Vec::new()).await;
     Place {
         path,
         container,
         deployments: Deployments::default(),
+        protected: ["production", "staging"],
         visibility,
         archived: false,
     }
@@ -494,10 +620,10 @@ async fn project_place(server: &TestServer, name: &str, visibility: Visibility) 
     let container = in_project(&path);
     populate(server, &container, &above, in_group(&above)).await;
     let root = &server.root;
-    let record = async |git_ref: &str, status: pb::DeploymentStatus| {
+    let record = async |environment: &str, git_ref: &str, status: pb::DeploymentStatus| {
         let request = pb::CreateDeploymentRequest {
             project: Some(project_at(&path)),
-            environment: "production".into(),
+            environment: environment.into(),
             sha: SHA.into(),
             r#ref: git_ref.into(),
             status: status.into(),
@@ -506,9 +632,16 @@ async fn project_place(server: &TestServer, name: &str, visibility: Visibility) 
         let answer = server.deployments(root).create_deployment(request).await.unwrap();
         answer.into_inner().deployment.unwrap().id
     };
-    let superseded = record("v1", pb::DeploymentStatus::Success).await;
-    record("v2", pb::DeploymentStatus::Success).await;
-    let created = record("v3", pb::DeploymentStatus::Created).await;
+    let superseded = record("production", "v1", pb::DeploymentStatus::Success).await;
+    record("production", "v2", pb::DeploymentStatus::Success).await;
+    let created = record("production", "v3", pb::DeploymentStatus::Created).await;
+    let two_reporters = pb::ProtectionEntry {
+        access_level: Some(20),
+        required_approvals: Some(2),
+        ..Default::default()
+    };
+    protect(server, &container, "guarded", vec![two_reporters]).await;
+    let blocked = record("guarded", "v4", pb::DeploymentStatus::Running).await;
     let mut environments = server.environments(root);
     let old = pb::CreateEnvironmentRequest {
         project: Some(project_at(&path)),
@@ -525,7 +658,12 @@ async fn project_place(server: &TestServer, name: &str, visibility: Visibility) 
     Place {
         path,
         container,
-        deployments: Deployments { created, superseded },
+        deployments: Deployments {
+            created,
+            superseded,
+            blocked,
+        },
+        protected: ["guarded", "new"],
         visibility,
         archived: false,
     }
@@ -555,6 +693,10 @@ fn short(reason: &str) -> String {
         "GROUP_NOT_FOUND" => "-group",
         "TOKEN_NOT_FOUND" => "-token",
         "MEMBERSHIP_NOT_FOUND" => "-member",
+        "ENVIRONMENT_PROTECTED" => "guarded",
+        "INVALID_TRANSITION" => "held",
+        "SELF_APPROVAL" => "own",
+        "APPROVAL_NOT_PERMITTED" => "no-rule",
         other => other,
     }
     .to_owned()
@@ -569,10 +711,17 @@ const LEGEND: &str = "\
 #   archived  PROJECT_ARCHIVED
 #   scope     INSUFFICIENT_SCOPE
 #   -project  PROJECT_NOT_FOUND; likewise -group, -token, -member
+#   guarded   ENVIRONMENT_PROTECTED
+#   held      INVALID_TRANSITION: it may be done, but the gate holds it
+#   own       SELF_APPROVAL
+#   no-rule   APPROVAL_NOT_PERMITTED
 #
 # guest to owner are direct members; minimal is so in the group, or in the group above the project; inh-* are members of
 # the group above; shared-dev is a Maintainer of a group that is let in as Developers; ro-admin is an administrator whose
 # token is for reading.
+#
+# The environment \"guarded\" is protected: Maintainers deploy, two Reporters approve; what waits there is the
+# administrator's. A group protects its production.
 ";
 
 /// `create_user` as the contract writes it.
@@ -593,6 +742,7 @@ async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
         path: String::new(),
         container: in_group(""),
         deployments: Deployments::default(),
+        protected: [""; 2],
         visibility,
         archived: false,
     };

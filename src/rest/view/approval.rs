@@ -56,15 +56,18 @@ struct ApprovalSummary {
     rules: Vec<RuleSummary>,
 }
 
-/// A deployment alone, with what was decided about it and what is missing (product decision 4).
+/// What was decided about a deployment, and what is missing.
 #[derive(Debug, Serialize)]
-pub(in crate::rest) struct ExtendedDeployment {
-    #[serde(flatten)]
-    deployment: Deployment,
+pub(super) struct Approvals {
     pending_approval_count: i32,
     approvals: Vec<Approval>,
     approval_summary: ApprovalSummary,
 }
+
+/// A deployment alone (product decision 4).
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(in crate::rest) struct ExtendedDeployment(Deployment);
 
 impl ExtendedDeployment {
     /// Without a state nothing was decided and nothing is missing.
@@ -75,13 +78,15 @@ impl ExtendedDeployment {
     ) -> Self {
         let state = state.unwrap_or_default();
         let rules = state.rules.into_iter();
-        Self {
-            deployment: Deployment::new(deployment, base),
-            pending_approval_count: state.pending_approval_count,
-            approvals: Approval::all(state.approvals, base),
-            approval_summary: ApprovalSummary {
-                rules: rules.map(|rule| RuleSummary::new(rule, base)).collect(),
-            },
-        }
+        Self(Deployment {
+            approvals: Some(Approvals {
+                pending_approval_count: state.pending_approval_count,
+                approvals: Approval::all(state.approvals, base),
+                approval_summary: ApprovalSummary {
+                    rules: rules.map(|rule| RuleSummary::new(rule, base)).collect(),
+                },
+            }),
+            ..Deployment::new(deployment, base)
+        })
     }
 }

@@ -3,6 +3,7 @@
 mod deployments;
 mod directory;
 mod environments;
+mod gate;
 mod pages;
 mod requests;
 mod times;
@@ -79,6 +80,19 @@ suite! {
         the_stale_are_those_that_saw_no_change
         old_review_environments_are_deleted_oldest_first
         a_list_is_filtered_by_name_beginning_and_state
+    }
+    gate {
+        a_protection_is_made_changed_and_taken_away
+        protections_are_listed_by_name
+        a_groups_protection_is_told_in_every_project_below
+        the_last_required_approval_lets_a_deployment_go
+        an_approval_takes_the_place_of_the_same_persons_earlier_one
+        who_is_deleted_leaves_every_rule_and_frees_what_only_they_held
+        a_group_that_is_deleted_leaves_every_rule_too
+        an_approval_goes_with_its_user_and_a_deployment_stays_without_its_creator
+        people_are_seen_by_every_way_they_belong
+        an_inbox_is_walked_without_loss
+        protections_and_approvals_go_with_what_they_are_about
     }
     pages {
         every_order_direction_and_filter_is_what_sorting_by_hand_gives

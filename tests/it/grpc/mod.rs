@@ -2,6 +2,7 @@
 
 mod authentication;
 mod deployments;
+mod gate_races;
 mod races;
 mod refusals;
 mod requests;

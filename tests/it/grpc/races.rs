@@ -11,7 +11,7 @@ use crate::support::{World, project_id, reason};
 const WRITERS: usize = 32;
 
 /// Runs all of them at once, as far as that can be, and answers in no order.
-async fn at_once<T, F>(count: usize, call: impl Fn(usize) -> F) -> Vec<T>
+pub async fn at_once<T, F>(count: usize, call: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,

@@ -12,8 +12,8 @@ use gatehouse::{
     pb::v1::{
         self as pb, AccessLevel, approval_service_client::ApprovalServiceClient, container_ref,
         deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
-        environment_service_client::EnvironmentServiceClient, group_ref,
-        metadata_service_client::MetadataServiceClient, project_ref,
+        environment_service_client::EnvironmentServiceClient, event_service_client::EventServiceClient,
+        group_ref, metadata_service_client::MetadataServiceClient, project_ref,
         protected_environment_service_client::ProtectedEnvironmentServiceClient,
         token_service_client::TokenServiceClient, user_ref,
     },
@@ -164,6 +164,10 @@ impl TestServer {
 
     pub fn approvals(&self, token: &str) -> ApprovalServiceClient<Client> {
         ApprovalServiceClient::new(self.client(token))
+    }
+
+    pub fn events(&self, token: &str) -> EventServiceClient<Client> {
+        EventServiceClient::new(self.client(token))
     }
 
     pub fn environments(&self, token: &str) -> EnvironmentServiceClient<Client> {
@@ -394,6 +398,19 @@ pub fn violations<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<(String,
         .into_iter()
         .map(|v| (v.field, v.description))
         .collect()
+}
+
+/// What comes of `future`, which has ten seconds: nobody waits that long where a wake-up works.
+#[track_caller]
+pub fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
+    let what = what.to_owned();
+    async move {
+        let patience = Duration::from_secs(10);
+        match tokio::time::timeout(patience, future).await {
+            Ok(output) => output,
+            Err(_) => panic!("never came: {what}"),
+        }
+    }
 }
 
 /// Waits until a condition holds, asking again and again; fails after ten seconds.
