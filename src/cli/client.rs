@@ -15,8 +15,7 @@ use crate::{
     config::{ClientOptions, GrpcUrl, Secret},
     pb::v1::{
         GroupRef, ProjectRef, UserRef, approval_service_client::ApprovalServiceClient,
-        deployment_service_client::DeploymentServiceClient,
-        directory_service_client::DirectoryServiceClient,
+        deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
         environment_service_client::EnvironmentServiceClient, group_ref, project_ref,
         protected_environment_service_client::ProtectedEnvironmentServiceClient,
         token_service_client::TokenServiceClient, user_ref,

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     entry::{
-        Container, Environment, Group, Member, Project, ProtectedEnvironment, ProtectionEntry, Share, Subject,
-        User,
+        Container, Environment, Group, Member, Project, ProtectedEnvironment, ProtectionEntry, Share,
+        Subject, User,
     },
     file,
 };
@@ -262,7 +262,8 @@ impl Check {
             self.word::<EnvironmentTier>(&place, "name", Some(&raw.name));
         }
         if raw.deploy_access_levels.is_empty() {
-            self.problems.push(format!("{place}.deploy_access_levels: it is empty"));
+            self.problems
+                .push(format!("{place}.deploy_access_levels: it is empty"));
         }
         if let Some(count) = raw.required_approval_count {
             self.count(&place, "required_approval_count", 0, count);
@@ -287,8 +288,9 @@ impl Check {
 
     fn deploy_access_level(&mut self, place: &str, raw: file::ProtectionEntry) -> Option<ProtectionEntry> {
         if raw.required_approvals.is_some() {
-            self.problems
-                .push(format!("{place}.required_approvals: it goes with an approval rule only"));
+            self.problems.push(format!(
+                "{place}.required_approvals: it goes with an approval rule only"
+            ));
         }
         Some(ProtectionEntry {
             subject: self.subject(place, raw)?,
@@ -319,12 +321,16 @@ impl Check {
             }
             (None, Some(path), None) => {
                 self.refer(place, "group", Kind::Group, &path);
-                Some(Subject::Group(path, inheritance.unwrap_or(GroupInheritance::Direct)))
+                Some(Subject::Group(
+                    path,
+                    inheritance.unwrap_or(GroupInheritance::Direct),
+                ))
             }
             (None, None, Some(role)) => self.word(place, "role", Some(&role)).map(Subject::Role),
             _ => {
-                self.problems
-                    .push(format!("{place}: exactly one of user, group, role must be present"));
+                self.problems.push(format!(
+                    "{place}: exactly one of user, group, role must be present"
+                ));
                 None
             }
         }
@@ -333,8 +339,9 @@ impl Check {
     /// Whether there may be so many approvals.
     fn count(&mut self, place: &str, key: &str, least: i32, count: i32) {
         if !(least..=APPROVALS_MAX).contains(&count) {
-            self.problems
-                .push(format!("{place}.{key}: {count} is not between {least} and {APPROVALS_MAX}"));
+            self.problems.push(format!(
+                "{place}.{key}: {count} is not between {least} and {APPROVALS_MAX}"
+            ));
         }
     }
 

@@ -122,8 +122,13 @@ mod tests {
             file.projects.len(),
             file.members.len(),
         ];
-        assert_eq!(counts, [7, 3, 2, 7]);
-        assert_eq!([file.shares.len(), file.environments.len()], [1, 4]);
+        assert_eq!(counts, [10, 5, 2, 11]);
+        let counts = [
+            file.shares.len(),
+            file.environments.len(),
+            file.protected_environments.len(),
+        ];
+        assert_eq!(counts, [3, 4, 3]);
     }
 
     #[test]
@@ -144,6 +149,16 @@ mod tests {
                 "admin",
             ),
             ("[[users]]\nusername = ana", "line 2", "username"),
+            (
+                "[[protected_environments]]\nin = \"a\"\nname = \"b\"",
+                "line 1",
+                "deploy_access_levels",
+            ),
+            (
+                "[[protected_environments]]\nin = \"a\"\nname = \"b\"\ndeploy_access_levels = [{ roles = \"x\" }]",
+                "line 4",
+                "roles",
+            ),
         ] {
             let error = File::read(text).unwrap_err();
             assert!(error.contains(line) && error.contains(key), "{error}");

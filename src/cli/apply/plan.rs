@@ -6,7 +6,9 @@ use tonic::{Code, Status};
 
 use super::{
     check::{Kind, Reference, Wanted},
-    entry::{Container, Difference, Entry, Environment, Group, Member, Project, ProtectedEnvironment, Share, User},
+    entry::{
+        Container, Difference, Entry, Environment, Group, Member, Project, ProtectedEnvironment, Share, User,
+    },
 };
 use crate::{
     cli::{

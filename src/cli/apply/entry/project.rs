@@ -107,6 +107,11 @@ impl Entry for Project {
             request_id,
             validate_only: false,
         };
-        Ok(server.directory().update_project(request).await?.into_inner().project)
+        Ok(server
+            .directory()
+            .update_project(request)
+            .await?
+            .into_inner()
+            .project)
     }
 }

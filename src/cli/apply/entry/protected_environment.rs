@@ -208,7 +208,9 @@ fn edits(found: &[pb::ProtectionEntry], wanted: Vec<pb::ProtectionEntry>) -> Vec
         let place = ahead.iter().position(|entry| same_subject(entry, &wanted));
         let (passed, rest) = ahead.split_at(place.unwrap_or(ahead.len()));
         edits.extend(passed.iter().map(destroy));
-        let (kept, rest) = rest.split_first().map_or((None, rest), |(kept, rest)| (Some(kept), rest));
+        let (kept, rest) = rest
+            .split_first()
+            .map_or((None, rest), |(kept, rest)| (Some(kept), rest));
         ahead = rest;
         edits.push(pb::ProtectionEntry {
             id: kept.map(|entry| entry.id).unwrap_or_default(),
