@@ -140,7 +140,7 @@ fn behind(position: Option<i64>, last: i64) -> Result<i64, Error> {
         .ok_or_else(|| {
             Error::new(
                 Reason::InvalidResumeToken,
-                "the resume token is ahead of the log that it is for",
+                "the resume token does not belong to this log",
             )
         })
 }
@@ -236,5 +236,31 @@ impl Watch {
         }
         self.look_into(all);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_goes_on_only_behind_what_the_log_holds() {
+        for (position, last, goes_on) in [
+            (Some(0), 0, true),
+            (Some(0), 7, true),
+            (Some(7), 7, true),
+            (Some(8), 7, false),
+            (Some(-1), 7, false),
+            (Some(i64::MIN), 0, false),
+            (None, 7, false),
+        ] {
+            match behind(position, last) {
+                Ok(position) => assert!(goes_on && (0..=last).contains(&position)),
+                Err(refusal) => {
+                    assert!(!goes_on, "{position:?} of {last}");
+                    assert_eq!(refusal.reason(), Reason::InvalidResumeToken);
+                }
+            }
+        }
     }
 }

@@ -23,8 +23,8 @@ fn status(status: S) -> Until {
     Until::Status(status.into())
 }
 
-fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
 }
 
 /// A wait for an hour: whoever returns early was woken.
@@ -33,7 +33,7 @@ fn wait(deployment: &pb::Deployment, until: Until) -> pb::WaitDeploymentRequest 
         project: Some(project_id(deployment.project_id)),
         deployment_id: deployment.id,
         until: Some(until),
-        timeout: seconds(3600),
+        timeout: Some(seconds(3600)),
         fail_unless: false,
     }
 }
@@ -235,7 +235,6 @@ async fn a_wait_does_not_outlive_the_right_to_see() {
     let world = World::new().await;
     let made = world.record("staging", S::Created).await;
     let waiting = meanwhile(&world, wait(&made, FINISHED));
-    // Known to have begun: what it waits for is asked for behind it.
     let gone = pb::DeleteMembershipRequest {
         container: Some(in_project("acme/web")),
         user: Some(user_named("rita")),
@@ -292,7 +291,7 @@ async fn who_insists_is_refused_unless_the_condition_holds() {
     );
     let held = world.record("production", S::Running).await;
     let once = pb::WaitDeploymentRequest {
-        timeout: seconds(0),
+        timeout: Some(seconds(0)),
         ..insist(&held, APPROVED)
     };
     assert_eq!(

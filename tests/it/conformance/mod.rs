@@ -3,6 +3,7 @@
 mod deployments;
 mod directory;
 mod environments;
+mod events;
 mod gate;
 mod pages;
 mod requests;
@@ -80,6 +81,11 @@ suite! {
         the_stale_are_those_that_saw_no_change
         old_review_environments_are_deleted_oldest_first
         a_list_is_filtered_by_name_beginning_and_state
+    }
+    events {
+        a_log_is_read_in_order_from_any_place
+        who_waits_on_a_project_is_woken_by_its_changes_only
+        who_waits_is_woken_by_changes_of_the_groups_above_and_by_the_end
     }
     gate {
         a_protection_is_made_changed_and_taken_away

@@ -405,11 +405,8 @@ pub fn violations<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<(String,
 pub fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     let what = what.to_owned();
     async move {
-        let patience = Duration::from_secs(10);
-        match tokio::time::timeout(patience, future).await {
-            Ok(output) => output,
-            Err(_) => panic!("never came: {what}"),
-        }
+        let output = tokio::time::timeout(Duration::from_secs(10), future).await;
+        output.unwrap_or_else(|_| panic!("never came: {what}"))
     }
 }
 
