@@ -95,7 +95,7 @@ def who_calls_is_told_with_either_kind_of_metadata():
 
 
 def a_deployment_is_created_moved_and_read():
-    made = create("production")
+    made = create("moved")
     assert made["status"] == "DEPLOYMENT_STATUS_RUNNING" and made["user"]["username"] == "mika", made
     named = {"project": PROJECT, "deployment_id": made["id"]}
     moved = gatehouse(

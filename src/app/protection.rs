@@ -11,8 +11,8 @@ use crate::{
         id::{ContainerKey, GroupKey, ProjectKey},
         page::{Page, PageRequest},
         protection::{
-            self, Nameable, ProtectEnvironment, ProtectedEnvironment, ProtectionChange, UpdateProtection,
-            protection_not_found,
+            self, EntryCommand, Nameable, ProtectEnvironment, ProtectedEnvironment, ProtectionChange,
+            UpdateProtection, protection_not_found,
         },
     },
     store::{
@@ -35,19 +35,20 @@ pub enum ProtectionCommand {
 impl ProtectionCommand {
     /// What has to be known for it.
     fn select(&self) -> ProtectionSelect {
-        let (name, levels, rules) = match self {
+        let (name, lists): (_, [&[EntryCommand]; 2]) = match self {
             Self::Protect(command) => (
                 &command.name,
-                &command.deploy_access_levels,
-                &command.approval_rules,
+                [&command.deploy_access_levels, &command.approval_rules],
             ),
-            Self::Update(name, command, _) => (name, &command.deploy_access_levels, &command.approval_rules),
-            Self::Unprotect(name, _) => (name, &Vec::new(), &Vec::new()),
+            Self::Update(name, command, _) => {
+                (name, [&command.deploy_access_levels, &command.approval_rules])
+            }
+            Self::Unprotect(name, _) => (name, [&[], &[]]),
         };
         ProtectionSelect {
             name: name.clone(),
-            users: protection::named_users(levels.iter().chain(rules)),
-            groups: protection::named_groups(levels.iter().chain(rules)),
+            users: protection::named_users(lists),
+            groups: protection::named_groups(lists),
         }
     }
 

@@ -14,9 +14,10 @@ use super::Error;
 use crate::{
     config::{ClientOptions, GrpcUrl, Secret},
     pb::v1::{
-        GroupRef, ProjectRef, UserRef, deployment_service_client::DeploymentServiceClient,
-        directory_service_client::DirectoryServiceClient,
+        GroupRef, ProjectRef, UserRef, approval_service_client::ApprovalServiceClient,
+        deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
         environment_service_client::EnvironmentServiceClient, group_ref, project_ref,
+        protected_environment_service_client::ProtectedEnvironmentServiceClient,
         token_service_client::TokenServiceClient, user_ref,
     },
 };
@@ -55,6 +56,16 @@ impl Server {
     /// Environments.
     pub fn environments(&self) -> EnvironmentServiceClient<Authenticated> {
         EnvironmentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Protected environments.
+    pub fn protections(&self) -> ProtectedEnvironmentServiceClient<Authenticated> {
+        ProtectedEnvironmentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Approvals.
+    pub fn approvals(&self) -> ApprovalServiceClient<Authenticated> {
+        ApprovalServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
     }
 
     /// Deployments.

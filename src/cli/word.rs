@@ -1,6 +1,9 @@
 //! The words that people write for the contract's enums: `developer` for `ACCESS_LEVEL_DEVELOPER`.
 
-use crate::pb::v1::{AccessLevel, AutoStopSetting, EnvironmentTier, TokenScope, UserState, Visibility};
+use crate::pb::v1::{
+    AccessLevel, AutoStopSetting, EnvironmentTier, GroupInheritance, ProtectionRole, TokenScope, UserState,
+    Visibility,
+};
 
 /// An enum whose values people write as words.
 pub trait Word: Copy + 'static {
@@ -53,6 +56,8 @@ words!(UserState, "a state", "USER_STATE_", Active Blocked);
 words!(TokenScope, "a scope", "TOKEN_SCOPE_", Api ReadApi);
 words!(EnvironmentTier, "a tier", "ENVIRONMENT_TIER_", Production Staging Testing Development Other);
 words!(AutoStopSetting, "an auto-stop setting", "AUTO_STOP_SETTING_", Always WithAction);
+words!(ProtectionRole, "a role", "PROTECTION_ROLE_", Reporter Developer Maintainer Admin);
+words!(GroupInheritance, "a group inheritance", "GROUP_INHERITANCE_", Direct Inherited);
 
 #[cfg(test)]
 mod tests {
@@ -71,6 +76,8 @@ mod tests {
         check::<TokenScope>();
         check::<EnvironmentTier>();
         check::<AutoStopSetting>();
+        check::<ProtectionRole>();
+        check::<GroupInheritance>();
         assert_eq!(TokenScope::ReadApi.word(), "read_api");
     }
 

@@ -16,6 +16,8 @@ use super::{
 pub const APPROVALS_MAX: i64 = 5;
 /// The most deploy access levels, and the most approval rules, that a protection may have.
 const ENTRIES_MAX: usize = 100;
+/// The most entries of a list that a command is heard out on.
+const COMMANDS_MAX: usize = 2 * ENTRIES_MAX;
 
 /// The role that an entry is about. The numbers are the API's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -289,20 +291,22 @@ pub struct UpdateProtection {
     pub approval_rules: Vec<EntryCommand>,
 }
 
-/// The users that entries name.
-pub fn named_users<'a>(entries: impl IntoIterator<Item = &'a EntryCommand>) -> Vec<UserId> {
-    entries
-        .into_iter()
-        .filter_map(|entry| entry.user_id.map(UserId))
-        .collect()
+/// The entries of a list that are looked at one by one. Replacing every entry takes two commands each; a list of more is
+/// refused whatever they say.
+fn looked_at(entries: &[EntryCommand]) -> &[EntryCommand] {
+    &entries[..entries.len().min(COMMANDS_MAX)]
 }
 
-/// The groups that entries name.
-pub fn named_groups<'a>(entries: impl IntoIterator<Item = &'a EntryCommand>) -> Vec<GroupId> {
-    entries
-        .into_iter()
-        .filter_map(|entry| entry.group_id.map(GroupId))
-        .collect()
+/// The users that the entries of these lists name.
+pub fn named_users(lists: [&[EntryCommand]; 2]) -> Vec<UserId> {
+    let named = lists.into_iter().flat_map(looked_at);
+    named.filter_map(|entry| entry.user_id.map(UserId)).collect()
+}
+
+/// The groups that the entries of these lists name.
+pub fn named_groups(lists: [&[EntryCommand]; 2]) -> Vec<GroupId> {
+    let named = lists.into_iter().flat_map(looked_at);
+    named.filter_map(|entry| entry.group_id.map(GroupId)).collect()
 }
 
 /// Who may be named in the entries of a container's protections, of those that a command names.
@@ -410,8 +414,7 @@ impl List {
         nameable: &Nameable,
         violations: &mut Violations,
     ) -> Result<Vec<EntryDraft>, Error> {
-        // Replacing every entry takes two commands each. What is longer is not looked at one by one.
-        if commands.len() > 2 * ENTRIES_MAX {
+        if commands.len() > COMMANDS_MAX {
             violations.check::<()>(Err(self.too_long()));
             return Ok(kept);
         }

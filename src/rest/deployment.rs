@@ -1,9 +1,12 @@
 //! `/projects/:id/deployments` (contract 2.2 to 2.6).
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use http::StatusCode;
 
 use super::{
     call::Call,
+    input::{Field, Input},
     page::{Page, Paging},
     reply,
     route::Answer,
@@ -13,8 +16,14 @@ use super::{
 use crate::pb::v1::{
     self as pb, ApprovalState, CreateDeploymentRequest, DeleteDeploymentRequest, DeploymentFilter,
     DeploymentOrderBy, GetDeploymentRequest, ListDeploymentsRequest, SortDirection,
-    UpdateDeploymentStatusRequest, deployment_service_client::DeploymentServiceClient as Client,
+    UpdateDeploymentStatusRequest, WaitDeploymentRequest,
+    deployment_service_client::DeploymentServiceClient as Client,
+    event_service_client::EventServiceClient as EventClient, wait_deployment_request::Until,
 };
+
+/// How long a caller may wait, in seconds (product decision 23).
+const WAIT_SECONDS: RangeInclusive<i64> = 0..=300;
+const WAIT_DEFAULT_SECONDS: i64 = 30;
 
 /// Lists deployments.
 pub(super) async fn list(call: Call) -> Answer {
@@ -62,10 +71,15 @@ pub(super) async fn list(call: Call) -> Answer {
     paging.reply(&call, &[("order_by", "id"), ("sort", "asc")], &page)
 }
 
-/// Shows a deployment.
+/// Shows a deployment: at once, or when it is where the caller waits for it to be.
 pub(super) async fn get(call: Call) -> Answer {
     let mut input = call.input();
     let deployment_id = input.path_integer("deployment_id", call.segments.get("deployment_id"));
+    if let Field::Given(until) = input.choice("wait_for", words::WAITS) {
+        let timeout = timeout(&mut input);
+        input.finish()?;
+        return wait(&call, deployment_id, until, timeout).await;
+    }
     input.finish()?;
 
     let request = GetDeploymentRequest {
@@ -77,6 +91,32 @@ pub(super) async fn get(call: Call) -> Answer {
         .await?
         .into_inner();
     extended(&call, StatusCode::OK, found.deployment, found.approval_state)
+}
+
+/// How long to wait at most.
+fn timeout(input: &mut Input<'_>) -> Duration {
+    let seconds = input.integer("timeout").unwrap_or(WAIT_DEFAULT_SECONDS);
+    if !WAIT_SECONDS.contains(&seconds) {
+        input.refuse("timeout does not have a valid value");
+    }
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+/// Shows a deployment when it is there, can no longer get there, or the time is up: which of these it was, its status
+/// tells (product decision 23).
+async fn wait(call: &Call, deployment_id: i64, until: Option<Until>, timeout: Duration) -> Answer {
+    let request = WaitDeploymentRequest {
+        project: Some(call.project()),
+        deployment_id,
+        timeout: prost_types::Duration::try_from(timeout).ok(),
+        fail_unless: false,
+        until,
+    };
+    let found = EventClient::new(call.channel())
+        .wait_deployment(call.waiting_request(request, timeout))
+        .await?
+        .into_inner();
+    extended(call, StatusCode::OK, found.deployment, found.approval_state)
 }
 
 /// Records a deployment.

@@ -1,5 +1,6 @@
 //! The sidecar as a whole, in front of a scripted gRPC server on a real socket.
 
+mod approvals;
 mod fake;
 
 use std::sync::Arc;
@@ -767,6 +768,7 @@ fn every_documented_path_has_its_row() {
         .map(|route| format!("{} {}{}", route.method, route::BASE, route.pattern))
         .collect();
     let project = "/api/v4/projects/:id";
+    let group = "/api/v4/groups/:id";
     let deployment = format!("{project}/deployments/:deployment_id");
     let environment = format!("{project}/environments/:environment_id");
     for documented in [
@@ -789,6 +791,16 @@ fn every_documented_path_has_its_row() {
         format!("PUT {environment}"),
         format!("DELETE {environment}"),
         format!("POST {environment}/stop"),
+        format!("GET {project}/protected_environments"),
+        format!("POST {project}/protected_environments"),
+        format!("GET {project}/protected_environments/:name"),
+        format!("PUT {project}/protected_environments/:name"),
+        format!("DELETE {project}/protected_environments/:name"),
+        format!("GET {group}/protected_environments"),
+        format!("POST {group}/protected_environments"),
+        format!("GET {group}/protected_environments/:name"),
+        format!("PUT {group}/protected_environments/:name"),
+        format!("DELETE {group}/protected_environments/:name"),
     ] {
         assert!(rows.contains(&documented), "{documented}");
     }

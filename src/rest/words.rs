@@ -2,7 +2,7 @@
 
 use crate::pb::v1::{
     ApprovalStatus, AutoStopSetting, DeploymentOrderBy, DeploymentStatus, EnvironmentState, EnvironmentTier,
-    SortDirection, UserState, Visibility,
+    SortDirection, UserState, Visibility, WaitCondition, wait_deployment_request::Until,
 };
 
 /// The words of one enum, in documented order.
@@ -31,6 +31,19 @@ pub(super) const REQUESTED_STATUSES: Words<DeploymentStatus> = &[
 pub(super) const APPROVAL_STATUSES: Words<ApprovalStatus> = &[
     ("approved", ApprovalStatus::Approved),
     ("rejected", ApprovalStatus::Rejected),
+];
+
+/// What a caller can wait for a deployment to be (product decision 23).
+pub(super) const WAITS: Words<Option<Until>> = &[
+    ("approved", Some(Until::Condition(WaitCondition::Approved as i32))),
+    ("finished", Some(Until::Condition(WaitCondition::Finished as i32))),
+    ("created", Some(Until::Status(DeploymentStatus::Created as i32))),
+    ("running", Some(Until::Status(DeploymentStatus::Running as i32))),
+    ("success", Some(Until::Status(DeploymentStatus::Success as i32))),
+    ("failed", Some(Until::Status(DeploymentStatus::Failed as i32))),
+    ("canceled", Some(Until::Status(DeploymentStatus::Canceled as i32))),
+    ("skipped", Some(Until::Status(DeploymentStatus::Skipped as i32))),
+    ("blocked", Some(Until::Status(DeploymentStatus::Blocked as i32))),
 ];
 
 /// What deployments are sorted by (product decision 2).

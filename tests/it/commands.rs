@@ -178,14 +178,14 @@ fn applying_a_file_changes_what_the_dry_run_said_and_a_second_time_nothing() {
     let dry = apply("example.toml", example, "--dry-run");
     assert_eq!(
         out(&dry).lines().last(),
-        Some("would create 24 and change 0; unchanged: 0"),
+        Some("would create 38 and change 0; unchanged: 0"),
         "{}",
         err(&dry)
     );
     let real = apply("example.toml", example, "");
     assert_eq!(
         out(&real).lines().last(),
-        Some("created 24, changed 0; unchanged: 0"),
+        Some("created 38, changed 0; unchanged: 0"),
         "{}",
         err(&real)
     );
@@ -198,7 +198,7 @@ fn applying_a_file_changes_what_the_dry_run_said_and_a_second_time_nothing() {
     };
     assert_eq!(steps(&dry), steps(&real));
     let again = apply("example.toml", example, "");
-    assert_eq!(out(&again), "= unchanged: 24\n", "{}", err(&again));
+    assert_eq!(out(&again), "= unchanged: 38\n", "{}", err(&again));
 
     let change = "[[users]]\nusername = \"zoe\"\nstate = \"blocked\"\n\
                   [[projects]]\npath = \"acme/shop/old\"\narchived = true\n\

@@ -22,3 +22,4 @@ mod support;
 mod tokens;
 mod wait;
 mod watch;
+mod upgrading;

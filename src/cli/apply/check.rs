@@ -3,10 +3,19 @@
 use std::collections::HashMap;
 
 use super::{
-    entry::{Container, Environment, Group, Member, Project, Share, User},
+    entry::{
+        Container, Environment, Group, Member, Project, ProtectedEnvironment, ProtectionEntry, Share,
+        Subject, User,
+    },
     file,
 };
-use crate::cli::word::Word;
+use crate::{
+    cli::word::Word,
+    pb::v1::{EnvironmentTier, GroupInheritance},
+};
+
+/// The most approvals that a rule, or a protected environment without rules, may ask for (contract 1.6).
+const APPROVALS_MAX: i32 = 5;
 
 /// A file whose entries are known to be well formed, in the order in which they are applied.
 #[derive(Debug)]
@@ -17,6 +26,7 @@ pub struct Wanted {
     pub(super) shares: Vec<Share>,
     pub(super) members: Vec<Member>,
     pub(super) environments: Vec<Environment>,
+    pub(super) protected_environments: Vec<ProtectedEnvironment>,
     /// What entries refer to that is not in the file, and so must be on the server.
     pub(super) references: Vec<Reference>,
 }
@@ -81,6 +91,9 @@ pub fn check(file: file::File) -> Result<Wanted, String> {
         environments: numbered("environments", file.environments)
             .map(|(place, raw)| check.environment(place, raw))
             .collect(),
+        protected_environments: numbered("protected_environments", file.protected_environments)
+            .map(|(place, raw)| check.protected_environment(place, raw))
+            .collect(),
         references: check.references,
     };
     if check.problems.is_empty() {
@@ -102,7 +115,7 @@ fn numbered<T>(kind: &'static str, entries: Vec<T>) -> impl Iterator<Item = (Str
 struct Check {
     /// What the file describes, by kind and name in lower case, and where.
     declared: HashMap<(Kind, String), String>,
-    /// The memberships, shares and environments seen so far, and where.
+    /// The memberships, shares, environments and protected environments seen so far, and where.
     seen: HashMap<[String; 3], String>,
     references: Vec<Reference>,
     problems: Vec<String>,
@@ -231,6 +244,104 @@ impl Check {
             external_url: raw.external_url,
             description: raw.description,
             auto_stop_setting,
+        }
+    }
+
+    fn protected_environment(
+        &mut self,
+        place: String,
+        raw: file::ProtectedEnvironment,
+    ) -> ProtectedEnvironment {
+        self.once(
+            &place,
+            ["protected environment", &raw.container.to_lowercase(), &raw.name],
+        );
+        let container = self.container(&place, raw.container);
+        if let Container::Group(_) = container {
+            // A group protects tiers.
+            self.word::<EnvironmentTier>(&place, "name", Some(&raw.name));
+        }
+        if raw.deploy_access_levels.is_empty() {
+            self.problems
+                .push(format!("{place}.deploy_access_levels: it is empty"));
+        }
+        if let Some(count) = raw.required_approval_count {
+            self.count(&place, "required_approval_count", 0, count);
+        }
+        let levels = numbered("deploy_access_levels", raw.deploy_access_levels)
+            .filter_map(|(number, level)| self.deploy_access_level(&format!("{place}.{number}"), level))
+            .collect();
+        let rules = raw.approval_rules.map(|rules| {
+            numbered("approval_rules", rules)
+                .filter_map(|(number, rule)| self.approval_rule(&format!("{place}.{number}"), rule))
+                .collect()
+        });
+        ProtectedEnvironment {
+            place,
+            container,
+            name: raw.name,
+            deploy_access_levels: levels,
+            required_approval_count: raw.required_approval_count,
+            approval_rules: rules,
+        }
+    }
+
+    fn deploy_access_level(&mut self, place: &str, raw: file::ProtectionEntry) -> Option<ProtectionEntry> {
+        if raw.required_approvals.is_some() {
+            self.problems.push(format!(
+                "{place}.required_approvals: it goes with an approval rule only"
+            ));
+        }
+        Some(ProtectionEntry {
+            subject: self.subject(place, raw)?,
+            required_approvals: None,
+        })
+    }
+
+    fn approval_rule(&mut self, place: &str, raw: file::ProtectionEntry) -> Option<ProtectionEntry> {
+        let required_approvals = raw.required_approvals.unwrap_or(1);
+        self.count(place, "required_approvals", 1, required_approvals);
+        Some(ProtectionEntry {
+            subject: self.subject(place, raw)?,
+            required_approvals: Some(required_approvals),
+        })
+    }
+
+    /// Who an entry of a protected environment is about.
+    fn subject(&mut self, place: &str, raw: file::ProtectionEntry) -> Option<Subject> {
+        let inheritance = self.word(place, "group_inheritance", raw.group_inheritance.as_deref());
+        if raw.group_inheritance.is_some() && raw.group.is_none() {
+            self.problems
+                .push(format!("{place}.group_inheritance: it goes with a group only"));
+        }
+        match (raw.user, raw.group, raw.role) {
+            (Some(username), None, None) => {
+                self.refer(place, "user", Kind::User, &username);
+                Some(Subject::User(username))
+            }
+            (None, Some(path), None) => {
+                self.refer(place, "group", Kind::Group, &path);
+                Some(Subject::Group(
+                    path,
+                    inheritance.unwrap_or(GroupInheritance::Direct),
+                ))
+            }
+            (None, None, Some(role)) => self.word(place, "role", Some(&role)).map(Subject::Role),
+            _ => {
+                self.problems.push(format!(
+                    "{place}: exactly one of user, group, role must be present"
+                ));
+                None
+            }
+        }
+    }
+
+    /// Whether there may be so many approvals.
+    fn count(&mut self, place: &str, key: &str, least: i32, count: i32) {
+        if !(least..=APPROVALS_MAX).contains(&count) {
+            self.problems.push(format!(
+                "{place}.{key}: {count} is not between {least} and {APPROVALS_MAX}"
+            ));
         }
     }
 

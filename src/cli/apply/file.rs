@@ -15,6 +15,7 @@ pub struct File {
     pub(super) members: Vec<Member>,
     pub(super) shares: Vec<Share>,
     pub(super) environments: Vec<Environment>,
+    pub(super) protected_environments: Vec<ProtectedEnvironment>,
 }
 
 impl File {
@@ -87,6 +88,27 @@ pub(super) struct Environment {
     pub auto_stop_setting: Option<String>,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProtectedEnvironment {
+    #[serde(rename = "in")]
+    pub container: String,
+    pub name: String,
+    pub deploy_access_levels: Vec<ProtectionEntry>,
+    pub required_approval_count: Option<i32>,
+    pub approval_rules: Option<Vec<ProtectionEntry>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProtectionEntry {
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub role: Option<String>,
+    pub group_inheritance: Option<String>,
+    pub required_approvals: Option<i32>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,8 +122,13 @@ mod tests {
             file.projects.len(),
             file.members.len(),
         ];
-        assert_eq!(counts, [7, 3, 2, 7]);
-        assert_eq!([file.shares.len(), file.environments.len()], [1, 4]);
+        assert_eq!(counts, [10, 5, 2, 11]);
+        let counts = [
+            file.shares.len(),
+            file.environments.len(),
+            file.protected_environments.len(),
+        ];
+        assert_eq!(counts, [3, 4, 3]);
     }
 
     #[test]
@@ -122,6 +149,16 @@ mod tests {
                 "admin",
             ),
             ("[[users]]\nusername = ana", "line 2", "username"),
+            (
+                "[[protected_environments]]\nin = \"a\"\nname = \"b\"",
+                "line 1",
+                "deploy_access_levels",
+            ),
+            (
+                "[[protected_environments]]\nin = \"a\"\nname = \"b\"\ndeploy_access_levels = [{ roles = \"x\" }]",
+                "line 4",
+                "roles",
+            ),
         ] {
             let error = File::read(text).unwrap_err();
             assert!(error.contains(line) && error.contains(key), "{error}");

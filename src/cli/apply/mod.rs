@@ -64,9 +64,21 @@ pub async fn run(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// How much of a file is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All but the protected environments.
+    Unprotected,
+    /// All.
+    Whole,
+}
+
 /// Makes the server what `text` says, without a word.
-pub async fn apply_quietly(server: &Server, text: &str) -> Result<(), Error> {
+pub async fn apply_quietly(server: &Server, text: &str, extent: Extent) -> Result<(), Error> {
     let mut wanted = parse("the organisation", text)?;
+    if extent == Extent::Unprotected {
+        wanted.protected_environments.clear();
+    }
     Plan::make(server, &mut wanted)
         .await?
         .carry_out(server, Tell::Nothing)

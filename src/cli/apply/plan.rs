@@ -6,7 +6,9 @@ use tonic::{Code, Status};
 
 use super::{
     check::{Kind, Reference, Wanted},
-    entry::{Container, Difference, Entry, Environment, Group, Member, Project, Share, User},
+    entry::{
+        Container, Difference, Entry, Environment, Group, Member, Project, ProtectedEnvironment, Share, User,
+    },
 };
 use crate::{
     cli::{
@@ -44,6 +46,7 @@ pub struct Plan<'a> {
     shares: Vec<Planned<'a, Share>>,
     members: Vec<Planned<'a, Member>>,
     environments: Vec<Planned<'a, Environment>>,
+    protected_environments: Vec<Planned<'a, ProtectedEnvironment>>,
     /// How much that is.
     pub counts: Counts,
 }
@@ -62,6 +65,7 @@ impl<'a> Plan<'a> {
             shares: plan(server, &wanted.shares, &mut counts).await?,
             members: plan(server, &wanted.members, &mut counts).await?,
             environments: plan(server, &wanted.environments, &mut counts).await?,
+            protected_environments: plan(server, &wanted.protected_environments, &mut counts).await?,
             counts,
         })
     }
@@ -74,6 +78,7 @@ impl<'a> Plan<'a> {
         self.shares.iter().for_each(show);
         self.members.iter().for_each(show);
         self.environments.iter().for_each(show);
+        self.protected_environments.iter().for_each(show);
     }
 
     /// Does it, printing each step once it is done. Stops at the first that fails; what was done stays.
@@ -83,7 +88,8 @@ impl<'a> Plan<'a> {
         carry_out(server, &self.projects, tell).await?;
         carry_out(server, &self.shares, tell).await?;
         carry_out(server, &self.members, tell).await?;
-        carry_out(server, &self.environments, tell).await
+        carry_out(server, &self.environments, tell).await?;
+        carry_out(server, &self.protected_environments, tell).await
     }
 }
 
@@ -165,31 +171,34 @@ fn place_of<E: Entry>(entry: &E) -> String {
 async fn carry_out<E: Entry>(server: &Server, steps: &[Planned<'_, E>], tell: Tell) -> Result<(), Error> {
     for planned in steps {
         let entry = planned.entry;
-        match &planned.step {
+        let done = match &planned.step {
             Step::Create => create(server, entry).await?,
             Step::Change { etag, .. } => change(server, entry, etag.clone()).await?,
-            Step::Keep => {}
-        }
+            Step::Keep => None,
+        };
         if tell == Tell::Steps {
             show(planned);
+            for warning in done.as_ref().map(E::warnings).unwrap_or_default() {
+                console::note(format_args!("warning: {}: {warning}", place_of(entry)));
+            }
         }
     }
     Ok(())
 }
 
 /// Creates the entry, then changes what creating could not set: that a user is blocked, that a project is archived.
-async fn create<E: Entry>(server: &Server, entry: &E) -> Result<(), Error> {
+async fn create<E: Entry>(server: &Server, entry: &E) -> Result<Option<E::Found>, Error> {
     let created = entry
         .create(server, request_id()?)
         .await
         .attempt(|| place_of(entry))?;
     match step(entry, created.as_ref()) {
         Step::Change { etag, .. } => change(server, entry, etag).await,
-        Step::Create | Step::Keep => Ok(()),
+        Step::Create | Step::Keep => Ok(created),
     }
 }
 
-async fn change<E: Entry>(server: &Server, entry: &E, etag: String) -> Result<(), Error> {
+async fn change<E: Entry>(server: &Server, entry: &E, etag: String) -> Result<Option<E::Found>, Error> {
     entry
         .update(server, etag, request_id()?)
         .await
@@ -260,7 +269,10 @@ async fn settle(server: &Server, wanted: &mut Wanted) -> Result<(), Error> {
         known.insert((*kind, name), settled.ok_or_else(refused)?);
     }
     let members = wanted.members.iter_mut().map(|member| &mut member.container);
-    for container in members.chain(wanted.shares.iter_mut().map(|share| &mut share.container)) {
+    let shares = wanted.shares.iter_mut().map(|share| &mut share.container);
+    let protected = wanted.protected_environments.iter_mut();
+    let protected = protected.map(|protected| &mut protected.container);
+    for container in members.chain(shares).chain(protected) {
         if let Some(Some(settled)) = known.get(&(Kind::Container, container.path())) {
             *container = settled.clone();
         }

@@ -1,4 +1,4 @@
-//! What Acme deployed in the last weeks.
+//! What Acme deployed in the last weeks, and what it wants to deploy now.
 //!
 //! The documented calls shape it: they read and delete deployment 1 of project 1, and finish its deployment 42.
 
@@ -150,6 +150,27 @@ pub fn up_to(now: DateTime<Utc>) -> Vec<Recorded> {
         start += change.2.iter().map(|_| pause).sum::<TimeDelta>();
     }
     history
+}
+
+/// Minutes before the present.
+pub fn minutes_before(now: DateTime<Utc>, minutes: i64) -> DateTime<Utc> {
+    now - TimeDelta::minutes(minutes)
+}
+
+/// What is recorded once the gate is up, and so is held: by rules, and by the unified setting. Later than the history.
+pub fn at_the_gate(now: DateTime<Utc>) -> [Recorded; 2] {
+    let held = |environment: &str, minutes| Recorded {
+        project: WEB,
+        by: "deploy-bot",
+        environment: environment.to_owned(),
+        git_ref: "v2.12.0".to_owned(),
+        tag: true,
+        sha: sha(&format!("{WEB} v2.12.0")),
+        created_at: minutes_before(now, minutes),
+        began: Status::Running,
+        ended: None,
+    };
+    [held("production", 14), held("canary", 13)]
 }
 
 /// A working morning so many days ago, or the Monday after it.

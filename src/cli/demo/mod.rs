@@ -3,17 +3,19 @@
 //! It is made the way everybody else would make it, by calls over gRPC; only the clock is the demo's own.
 
 mod clock;
+mod gate;
 mod guide;
 mod history;
 
 use std::{collections::HashMap, sync::Arc};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 
 use self::{
     clock::DemoClock,
-    guide::Account,
+    gate::{Held, QUINN, SARA, SVEN},
+    guide::{Account, Guide},
     history::{Recorded, SEARCH, WEB},
 };
 use super::{
@@ -50,19 +52,25 @@ pub struct Options {
 }
 
 /// The users of the organisation and what they are; `root` comes with the store.
-const PEOPLE: [(&str, &str); 8] = [
+const PEOPLE: [(&str, &str); 11] = [
     ("root", "administrator"),
     ("olive", "owner of acme"),
     ("mika", "maintainer of acme/shop"),
     ("dana", "developer of acme/shop"),
-    ("deploy-bot", "developer of acme/shop, a machine"),
+    (DEPLOYER, "developer of acme/shop, a machine"),
     ("rosa", "reporter of acme/shop, by way of acme/support"),
     ("pavel", "planner of acme/shop"),
     ("greta", "guest of acme/shop/web"),
+    (QUINN, "member of acme/qa-group"),
+    (SARA, "member of acme/security-group"),
+    (SVEN, "member of both"),
 ];
 
 /// Whose token the printed calls carry: of those who may do all that is documented, the one with the least power.
 const CALLER: &str = "mika";
+
+/// Who deploys.
+const DEPLOYER: &str = "deploy-bot";
 
 /// Serves the demo until told to stop.
 pub async fn run(options: Options) -> Result<(), Error> {
@@ -75,10 +83,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
         source,
     })?;
 
-    let history = history::up_to(SystemClock.now());
-    let beginning = history
-        .first()
-        .map_or_else(|| SystemClock.now(), |first| first.created_at);
+    let now = SystemClock.now();
+    let history = history::up_to(now);
+    let beginning = history.first().map_or(now, |first| first.created_at);
     let clock = Arc::new(DemoClock::standing_at(
         beginning - TimeDelta::days(1),
         Arc::new(SystemClock),
@@ -97,8 +104,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
         data_dir: folder.path().to_owned(),
         request_timeout: options.time.request_timeout,
     };
-    let accounts = tokio::select! {
-        accounts = make(&root, &clock, &history) => accounts?,
+    let (accounts, held) = tokio::select! {
+        made = make(&root, &clock, &history, now) => made?,
         () = stop.cancelled() => return servers.run(&stop).await,
     };
 
@@ -108,23 +115,29 @@ pub async fn run(options: Options) -> Result<(), Error> {
     console::say(format_args!(
         "\nProject 1 is {WEB}, project 2 {SEARCH}. Calls to paste, as {CALLER}:\n"
     ));
-    if let Some(caller) = accounts.iter().find(|account| account.username == CALLER) {
-        let (rest, grpc) = (
-            serve::within_reach(rest_address),
-            serve::within_reach(grpc_address),
-        );
-        console::say(guide::calls(rest, grpc, &caller.token));
-    }
+    let guide = Guide {
+        rest: serve::within_reach(rest_address),
+        grpc: serve::within_reach(grpc_address),
+        accounts: &accounts,
+    };
+    console::say(guide.calls());
+    console::say(guide.gate(held));
     console::say("\nEverything is gone when this command ends (Ctrl-C).");
     servers.run(&stop).await
 }
 
-/// Makes the organisation and its history; the clock goes with the machine's afterwards.
-async fn make(root: &ClientOptions, clock: &DemoClock, history: &[Recorded]) -> Result<Vec<Account>, Error> {
+/// Makes the organisation, its history and what waits at the gate; the clock goes with the machine's afterwards.
+async fn make(
+    root: &ClientOptions,
+    clock: &DemoClock,
+    history: &[Recorded],
+    now: DateTime<Utc>,
+) -> Result<(Vec<Account>, Held), Error> {
     let channel = dial(&root.target.grpc_url, root.request_timeout).await?;
     let root_token = root.token()?;
     let server = Server::over(channel.clone(), &root_token)?;
-    apply::apply_quietly(&server, apply::file::EXAMPLE).await?;
+    // What is in the history was deployed before there was a gate.
+    apply::apply_quietly(&server, apply::file::EXAMPLE, apply::Extent::Unprotected).await?;
 
     let mut accounts = Vec::with_capacity(PEOPLE.len());
     let mut callers = HashMap::with_capacity(PEOPLE.len());
@@ -145,8 +158,9 @@ async fn make(root: &ClientOptions, clock: &DemoClock, history: &[Recorded]) -> 
         let caller = callers.get(deployment.by).unwrap_or(&server);
         record(caller, clock, deployment).await?;
     }
+    let held = gate::hold(&server, &callers, clock, now).await?;
     clock.follow_machine();
-    Ok(accounts)
+    Ok((accounts, held))
 }
 
 async fn make_token(root: &Server, username: &str) -> Result<Secret, Error> {
@@ -161,8 +175,8 @@ async fn make_token(root: &Server, username: &str) -> Result<Secret, Error> {
     Ok(Secret::new(answer.into_inner().secret))
 }
 
-/// Records a deployment and how it ended, each at its time.
-async fn record(caller: &Server, clock: &DemoClock, recorded: &Recorded) -> Result<(), Error> {
+/// Records a deployment and how it ended, each at its time; its id.
+async fn record(caller: &Server, clock: &DemoClock, recorded: &Recorded) -> Result<i64, Error> {
     let project = Some(project(recorded.project));
     let attempt = || {
         format!(
@@ -186,14 +200,14 @@ async fn record(caller: &Server, clock: &DemoClock, recorded: &Recorded) -> Resu
         .await
         .attempt(attempt)?
         .into_inner();
+    let deployment_id = answer.deployment.unwrap_or_default().id;
     if let Some((status, at)) = recorded.ended {
         clock.tell(at);
-        let deployment_id = answer.deployment.unwrap_or_default().id;
         finish(caller, project, deployment_id, status)
             .await
             .attempt(attempt)?;
     }
-    Ok(())
+    Ok(deployment_id)
 }
 
 async fn finish(
@@ -227,7 +241,8 @@ mod tests {
                 assert!(people.contains(&username.trim_matches('"')), "{username}");
             }
         }
-        for deployment in history::up_to(SystemClock.now()) {
+        let now = SystemClock.now();
+        for deployment in history::up_to(now).into_iter().chain(history::at_the_gate(now)) {
             assert!(people.contains(&deployment.by), "{}", deployment.by);
         }
     }

@@ -235,12 +235,21 @@ fn requiring(count: i64, entry: &EntryCommand) -> EntryCommand {
     }
 }
 
-/// User 5 is a Developer of the project and a Maintainer of the group, user 6 a Reporter of both; group 2 is invited.
+/// User 5 is a Developer of the project and a Maintainer of the group, user 6 a Reporter of both; user 8 comes to the
+/// group by a share; group 2 is invited.
 fn nameable(container: Container) -> Nameable {
     let person = |id, in_project, in_group| of_group(member(id, in_project), 1, in_group);
+    let by_share = Person {
+        user: stranger(8).user,
+        ..shared(Owner)
+    };
     Nameable {
         container,
-        people: vec![person(5, Developer, Maintainer), person(6, Reporter, Reporter)],
+        people: vec![
+            person(5, Developer, Maintainer),
+            person(6, Reporter, Reporter),
+            by_share,
+        ],
         groups: vec![GroupId(2)],
     }
 }
@@ -309,6 +318,11 @@ fn entries_that_do_not_qualify_are_refused_by_name() {
             GROUP,
             user_entry(7),
             Some("user 7 has no Maintainer access to this group"),
+        ),
+        (
+            GROUP,
+            user_entry(8),
+            Some("user 8 has no Maintainer access to this group"),
         ),
         (GROUP, group_entry(2), None),
         (

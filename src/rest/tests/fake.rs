@@ -10,8 +10,9 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
 
 use crate::pb::v1::{
-    self, deployment_service_server::DeploymentServiceServer,
-    environment_service_server::EnvironmentServiceServer, metadata_service_server::MetadataServiceServer,
+    self, approval_service_server::ApprovalServiceServer, deployment_service_server::DeploymentServiceServer,
+    environment_service_server::EnvironmentServiceServer, event_service_server::EventServiceServer,
+    metadata_service_server::MetadataServiceServer,
 };
 
 /// What the server is to answer, and what it was asked last.
@@ -21,6 +22,10 @@ pub(super) struct Fake {
     pub refusal: Mutex<Option<Status>>,
     /// The answer to lists of deployments.
     pub deployments: Mutex<v1::ListDeploymentsResponse>,
+    /// What was decided about every deployment that is shown alone.
+    pub approval_state: Mutex<Option<v1::ApprovalState>>,
+    /// How waits end.
+    pub wait_outcome: Mutex<v1::WaitOutcome>,
     /// The answer to lists of environments.
     pub environments: Mutex<v1::ListEnvironmentsResponse>,
     seen: Mutex<Option<(Box<dyn Any + Send>, MetadataMap)>>,
@@ -34,6 +39,8 @@ impl Fake {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = Server::builder()
             .add_service(DeploymentServiceServer::from_arc(Arc::clone(&fake)))
+            .add_service(ApprovalServiceServer::from_arc(Arc::clone(&fake)))
+            .add_service(EventServiceServer::from_arc(Arc::clone(&fake)))
             .add_service(EnvironmentServiceServer::from_arc(Arc::clone(&fake)))
             .add_service(MetadataServiceServer::from_arc(Arc::clone(&fake)));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
@@ -79,6 +86,22 @@ pub(super) fn environment(id: i64) -> v1::Environment {
     }
 }
 
+/// A decision of the user with that id.
+pub(super) fn approval(user_id: i64, status: v1::ApprovalStatus, comment: Option<&str>) -> v1::Approval {
+    v1::Approval {
+        user: Some(v1::UserSummary {
+            id: user_id,
+            username: format!("user-{user_id}"),
+            name: format!("User {user_id}"),
+            state: v1::UserState::Active.into(),
+            ..Default::default()
+        }),
+        status: status.into(),
+        comment: comment.map(str::to_owned),
+        ..Default::default()
+    }
+}
+
 #[tonic::async_trait]
 impl v1::deployment_service_server::DeploymentService for Fake {
     async fn create_deployment(
@@ -87,7 +110,7 @@ impl v1::deployment_service_server::DeploymentService for Fake {
     ) -> Result<Response<v1::CreateDeploymentResponse>, Status> {
         self.answer(request, |_| v1::CreateDeploymentResponse {
             deployment: Some(deployment(42)),
-            approval_state: None,
+            approval_state: self.approval_state.lock().unwrap().clone(),
             viewer: None,
         })
     }
@@ -98,7 +121,7 @@ impl v1::deployment_service_server::DeploymentService for Fake {
     ) -> Result<Response<v1::GetDeploymentResponse>, Status> {
         self.answer(request, |asked| v1::GetDeploymentResponse {
             deployment: Some(deployment(asked.deployment_id)),
-            approval_state: None,
+            approval_state: self.approval_state.lock().unwrap().clone(),
             viewer: None,
         })
     }
@@ -116,7 +139,7 @@ impl v1::deployment_service_server::DeploymentService for Fake {
     ) -> Result<Response<v1::UpdateDeploymentStatusResponse>, Status> {
         self.answer(request, |_| v1::UpdateDeploymentStatusResponse {
             deployment: Some(deployment(42)),
-            approval_state: None,
+            approval_state: self.approval_state.lock().unwrap().clone(),
             viewer: None,
         })
     }
@@ -214,5 +237,77 @@ impl v1::metadata_service_server::MetadataService for Fake {
             version: "0.1.0".to_owned(),
             revision: "abc".to_owned(),
         })
+    }
+}
+
+#[tonic::async_trait]
+impl v1::approval_service_server::ApprovalService for Fake {
+    async fn submit_approval(
+        &self,
+        request: Request<v1::SubmitApprovalRequest>,
+    ) -> Result<Response<v1::SubmitApprovalResponse>, Status> {
+        self.answer(request, |asked| v1::SubmitApprovalResponse {
+            approval: Some(approval(100, asked.status(), asked.comment.as_deref())),
+            deployment: Some(deployment(asked.deployment_id)),
+            approval_state: self.approval_state.lock().unwrap().clone(),
+        })
+    }
+
+    async fn get_approval_state(
+        &self,
+        _: Request<v1::GetApprovalStateRequest>,
+    ) -> Result<Response<v1::GetApprovalStateResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+
+    async fn list_eligible_approvers(
+        &self,
+        _: Request<v1::ListEligibleApproversRequest>,
+    ) -> Result<Response<v1::ListEligibleApproversResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+
+    async fn list_pending_decisions(
+        &self,
+        _: Request<v1::ListPendingDecisionsRequest>,
+    ) -> Result<Response<v1::ListPendingDecisionsResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+
+    async fn explain_deployment(
+        &self,
+        _: Request<v1::ExplainDeploymentRequest>,
+    ) -> Result<Response<v1::ExplainDeploymentResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+}
+
+#[tonic::async_trait]
+impl v1::event_service_server::EventService for Fake {
+    type WatchEventsStream = tokio_stream::Empty<Result<v1::WatchEventsResponse, Status>>;
+
+    async fn wait_deployment(
+        &self,
+        request: Request<v1::WaitDeploymentRequest>,
+    ) -> Result<Response<v1::WaitDeploymentResponse>, Status> {
+        self.answer(request, |asked| v1::WaitDeploymentResponse {
+            outcome: (*self.wait_outcome.lock().unwrap()).into(),
+            deployment: Some(deployment(asked.deployment_id)),
+            approval_state: self.approval_state.lock().unwrap().clone(),
+        })
+    }
+
+    async fn list_events(
+        &self,
+        _: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+
+    async fn watch_events(
+        &self,
+        _: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
     }
 }

@@ -3,6 +3,7 @@
 mod authentication;
 mod deployments;
 mod gate_races;
+mod gate_refusals;
 mod races;
 mod refusals;
 mod requests;

@@ -14,8 +14,9 @@ use crate::support::{
 /// The users' own document, beside the checkout where it is given.
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/documented-api.txt");
 
+/// The answer is the one that is kept under this name.
 #[track_caller]
-fn assert_snapshot(name: &str, reply: &Reply) {
+pub(super) fn assert_snapshot(name: &str, reply: &Reply) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/snapshots")
         .join(format!("{name}.json"));

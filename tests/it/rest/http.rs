@@ -23,6 +23,16 @@ const PATHS: &[(&str, &str)] = &[
     ("projects/1/environments", "OPTIONS, GET, POST, HEAD"),
     ("projects/1/environments/1", "OPTIONS, GET, PUT, DELETE, HEAD"),
     ("projects/1/environments/1/stop", "OPTIONS, POST"),
+    ("projects/1/protected_environments", "OPTIONS, GET, POST, HEAD"),
+    (
+        "projects/1/protected_environments/qa",
+        "OPTIONS, GET, PUT, DELETE, HEAD",
+    ),
+    ("groups/1/protected_environments", "OPTIONS, GET, POST, HEAD"),
+    (
+        "groups/1/protected_environments/staging",
+        "OPTIONS, GET, PUT, DELETE, HEAD",
+    ),
 ];
 
 #[tokio::test]

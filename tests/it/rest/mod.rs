@@ -1,5 +1,6 @@
 //! The sidecar, in front of a real server, as clients meet it.
 
+mod approvals;
 mod away;
 mod documented;
 mod endpoints;

@@ -89,7 +89,12 @@ impl Entry for Environment {
             .environment)
     }
 
-    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<()> {
+    async fn update(
+        &self,
+        server: &Server,
+        etag: String,
+        request_id: String,
+    ) -> Answer<Option<pb::Environment>> {
         let request = pb::UpdateEnvironmentRequest {
             project: Some(project(&self.project)),
             environment: Some(self.to_ref()),
@@ -101,7 +106,12 @@ impl Entry for Environment {
             request_id,
             validate_only: false,
         };
-        server.environments().update_environment(request).await.map(drop)
+        Ok(server
+            .environments()
+            .update_environment(request)
+            .await?
+            .into_inner()
+            .environment)
     }
 }
 

@@ -66,7 +66,7 @@ impl Entry for Group {
         Ok(server.directory().create_group(request).await?.into_inner().group)
     }
 
-    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<()> {
+    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<Option<pb::Group>> {
         let request = pb::UpdateGroupRequest {
             group: Some(group(&self.path)),
             name: self.name.clone(),
@@ -77,6 +77,6 @@ impl Entry for Group {
             request_id,
             validate_only: false,
         };
-        server.directory().update_group(request).await.map(drop)
+        Ok(server.directory().update_group(request).await?.into_inner().group)
     }
 }

@@ -69,7 +69,12 @@ impl Entry for Member {
             .membership)
     }
 
-    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<()> {
+    async fn update(
+        &self,
+        server: &Server,
+        etag: String,
+        request_id: String,
+    ) -> Answer<Option<pb::Membership>> {
         let request = pb::UpdateMembershipRequest {
             container: self.container.to_ref(),
             user: Some(user(&self.user)),
@@ -79,6 +84,11 @@ impl Entry for Member {
             request_id,
             validate_only: false,
         };
-        server.directory().update_membership(request).await.map(drop)
+        Ok(server
+            .directory()
+            .update_membership(request)
+            .await?
+            .into_inner()
+            .membership)
     }
 }

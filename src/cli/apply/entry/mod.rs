@@ -4,13 +4,20 @@ mod environment;
 mod group;
 mod member;
 mod project;
+mod protected_environment;
 mod share;
 mod user;
 
 use tonic::Status;
 
 pub use self::{
-    environment::Environment, group::Group, member::Member, project::Project, share::Share, user::User,
+    environment::Environment,
+    group::Group,
+    member::Member,
+    project::Project,
+    protected_environment::{ProtectedEnvironment, ProtectionEntry, Subject},
+    share::Share,
+    user::User,
 };
 use crate::{
     cli::client::{Server, group, project},
@@ -72,10 +79,15 @@ pub trait Entry {
     async fn create(&self, server: &Server, request_id: String) -> Answer<Option<Self::Found>>;
 
     /// Changes it into what the file wants, if it still has that etag.
-    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<()>;
+    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<Option<Self::Found>>;
+
+    /// What the server warned of when it made or changed it.
+    fn warnings(_: &Self::Found) -> &[String] {
+        &[]
+    }
 }
 
-/// What a membership or share is in.
+/// What a membership, share or protected environment is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Container {
     /// The group of that path.

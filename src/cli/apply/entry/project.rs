@@ -93,7 +93,7 @@ impl Entry for Project {
             .project)
     }
 
-    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<()> {
+    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<Option<pb::Project>> {
         let request = pb::UpdateProjectRequest {
             project: Some(project(&self.path)),
             name: self.name.clone(),
@@ -107,6 +107,11 @@ impl Entry for Project {
             request_id,
             validate_only: false,
         };
-        server.directory().update_project(request).await.map(drop)
+        Ok(server
+            .directory()
+            .update_project(request)
+            .await?
+            .into_inner()
+            .project)
     }
 }

@@ -69,7 +69,12 @@ impl Entry for Share {
             .group_share)
     }
 
-    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<()> {
+    async fn update(
+        &self,
+        server: &Server,
+        etag: String,
+        request_id: String,
+    ) -> Answer<Option<pb::GroupShare>> {
         let request = pb::UpdateGroupShareRequest {
             container: self.container.to_ref(),
             group: Some(group(&self.group)),
@@ -79,6 +84,11 @@ impl Entry for Share {
             request_id,
             validate_only: false,
         };
-        server.directory().update_group_share(request).await.map(drop)
+        Ok(server
+            .directory()
+            .update_group_share(request)
+            .await?
+            .into_inner()
+            .group_share)
     }
 }

@@ -71,7 +71,7 @@ impl Entry for User {
         Ok(server.directory().create_user(request).await?.into_inner().user)
     }
 
-    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<()> {
+    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<Option<pb::User>> {
         let request = pb::UpdateUserRequest {
             user: Some(user(&self.username)),
             name: self.name.clone(),
@@ -86,7 +86,7 @@ impl Entry for User {
             request_id,
             validate_only: false,
         };
-        server.directory().update_user(request).await.map(drop)
+        Ok(server.directory().update_user(request).await?.into_inner().user)
     }
 }
 
