@@ -67,7 +67,13 @@ impl Scene {
             ..Default::default()
         };
         let mut client = self.world.server.deployments(&self.world.reporter);
-        client.list_deployments(request).await.unwrap().into_inner().deployments.pop()
+        client
+            .list_deployments(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .deployments
+            .pop()
     }
 
     /// Waits until a deployment newer than `before` is held at the gate; answers its id.
@@ -87,7 +93,12 @@ impl Scene {
             status: status.into(),
             ..Default::default()
         };
-        self.world.server.approvals(&self.world.maintainer).submit_approval(request).await.unwrap();
+        self.world
+            .server
+            .approvals(&self.world.maintainer)
+            .submit_approval(request)
+            .await
+            .unwrap();
     }
 }
 
@@ -98,7 +109,10 @@ fn told(output: &Output) -> String {
 #[tokio::test]
 async fn the_deployer_goes_when_it_is_approved_and_reports_how_it_went() {
     let scene = Scene::new().await;
-    for (command, code, status) in [(&["true"][..], 0, S::Success), (&["sh", "-c", "exit 7"], 7, S::Failed)] {
+    for (command, code, status) in [
+        (&["true"][..], 0, S::Success),
+        (&["sh", "-c", "exit 7"], 7, S::Failed),
+    ] {
         let before = scene.newest().await.map_or(0, |newest| newest.id);
         let script = scene.deploy("production", "60", command);
         let id = scene.held(before).await;
@@ -124,11 +138,19 @@ async fn the_deployer_does_not_go_when_it_is_rejected_or_not_approved_in_time() 
     scene.decide(id, ApprovalStatus::Rejected).await;
     let output = script.await.unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(told(&output).contains(&format!("deployment {id} was rejected")), "{}", told(&output));
+    assert!(
+        told(&output).contains(&format!("deployment {id} was rejected")),
+        "{}",
+        told(&output)
+    );
 
     let output = scene.deploy("production", "0", &touch).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(told(&output).contains("not approved in time"), "{}", told(&output));
+    assert!(
+        told(&output).contains("not approved in time"),
+        "{}",
+        told(&output)
+    );
     assert_eq!(scene.newest().await.unwrap().status(), S::Canceled);
     assert!(!gone.exists());
 }
@@ -138,7 +160,11 @@ async fn the_deployer_says_why_it_could_not_begin() {
     let scene = Scene::new().await;
     let output = scene.deploy("a;b", "60", &["true"]).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(told(&output).contains("can contain only letters"), "{}", told(&output));
+    assert!(
+        told(&output).contains("can contain only letters"),
+        "{}",
+        told(&output)
+    );
     let output = scene.deploy("qa", "60", &[]).await.unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(told(&output).contains("usage"), "{}", told(&output));
@@ -147,7 +173,10 @@ async fn the_deployer_says_why_it_could_not_begin() {
 fn print(what: &str, mut taken: Vec<Duration>) {
     taken.sort();
     let (median, worst) = (taken[taken.len() / 2], taken[taken.len() - 1]);
-    println!("{what}: median {median:?}, worst {worst:?} over {} rounds", taken.len());
+    println!(
+        "{what}: median {median:?}, worst {worst:?} over {} rounds",
+        taken.len()
+    );
 }
 
 /// How long after the answer to the last approval the deployer goes on. Prints, asserts no time:
@@ -171,7 +200,10 @@ async fn how_long_a_deployer_takes_to_go_on_once_it_is_approved() {
         let began = UNIX_EPOCH + Duration::from_nanos(began);
         by_script.push(began.duration_since(approved).unwrap_or_default());
     }
-    print("the script runs its command after the approval was answered", by_script);
+    print(
+        "the script runs its command after the approval was answered",
+        by_script,
+    );
 
     let mut by_grpc = Vec::new();
     for _ in 0..ROUNDS {
