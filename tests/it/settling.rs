@@ -327,7 +327,7 @@ async fn whatever_makes_the_votes_enough_releases_at_once() {
             &world,
             in_project(WEB),
             &environment,
-            vec![by_qa.clone(), role(40)],
+            vec![by_qa, role(40)],
         )
         .await;
         let id = world.record(&environment, DeploymentStatus::Running).await.id;
