@@ -32,8 +32,7 @@ async fn a_deployment_alone_always_tells_what_was_decided() {
     ] {
         *rig.fake.approval_state.lock().unwrap() = None;
         let answered = rig.json(method, target, body).await;
-        let nothing =
-            r#","pending_approval_count":0,"approvals":[],"approval_summary":{"rules":[]},"user":"#;
+        let nothing = r#","pending_approval_count":0,"approvals":[],"approval_summary":{"rules":[]},"user":"#;
         assert!(answered.body.contains(nothing), "{method} {}", answered.body);
 
         let said = approval(100, v1::ApprovalStatus::Approved, Some("Looks good to me"));
