@@ -2,10 +2,10 @@
 # Deploys through the gate, with nothing but curl: records the deployment, waits until it is approved, runs the command,
 # reports how it went.
 #
-#   deploy-with-gate.sh command [argument ...]
+#   deploy-with-gate.sh [--] command [argument ...]
 #
 # It exits like the command does, and with 1 if the deployment may not go: it was rejected, canceled, or not approved in
-# time. What it needs to know is in the environment:
+# time. Interrupted, it ends the command and gives the deployment up. What it needs to know is in the environment:
 #
 #   GATEHOUSE_URL    where REST is served, for example http://127.0.0.1:8080
 #   GATEHOUSE_TOKEN  the token of a user who may deploy
@@ -19,10 +19,12 @@ set -eu
 : "${GATEHOUSE_URL:?}" "${GATEHOUSE_TOKEN:?}" "${PROJECT:?}" "${ENVIRONMENT:?}" "${SHA:?}" "${REF:?}"
 TAG=${TAG:-false}
 PATIENCE=${PATIENCE:-86400}
+[ "${1:-}" != -- ] || shift
 [ $# -gt 0 ] || { echo "usage: $0 command [argument ...]" >&2; exit 2; }
 
 deployments=$GATEHOUSE_URL/api/v4/projects/$(printf %s "$PROJECT" | sed 's|/|%2F|g')/deployments
 deployment=
+command=
 
 say() { echo "$*" >&2; }
 
@@ -56,6 +58,10 @@ report() {
 # shellcheck disable=SC2329 # the trap calls it
 interrupted() {
     trap - INT TERM HUP
+    if [ -n "$command" ]; then
+        kill "$command" 2>/dev/null || true
+        wait "$command" || true
+    fi
     if [ -n "$deployment" ]; then
         say "interrupted: deployment $deployment is canceled"
         report canceled || true
@@ -79,8 +85,8 @@ while [ "$status" = blocked ]; do
         say "deployment $deployment was not approved in time"
         exit 1
     fi
-    # The server answers at the moment in which it is decided.
-    [ "$left" -lt 60 ] || left=60
+    # The server answers at the moment in which it is decided. A shell hears signals between commands: hence no longer.
+    [ "$left" -lt 5 ] || left=5
     body=$(ask_again "$deployments/$deployment?wait_for=approved&timeout=$left")
     status=$(status_of "$body")
 done
@@ -92,8 +98,13 @@ case $status in
     *) say "deployment $deployment may not go: ${status:-$body}"; exit 1 ;;
 esac
 
+# In the background, where signals are heard while it runs; it keeps the standard input, which it would lose there.
+exec 3<&0
 code=0
-"$@" || code=$?
+"$@" <&3 3<&- &
+command=$!
+wait "$command" || code=$?
+command=
 if [ "$code" -eq 0 ]; then
     report success
     say "deployment $deployment succeeded"

@@ -68,6 +68,12 @@ impl Serving {
         line.unwrap_or_else(|| panic!("no line begins with {beginning:?}:\n{}", self.said))
     }
 
+    /// The calls of curl that it printed.
+    fn calls(&self) -> Vec<String> {
+        let lines = self.said.lines().filter(|line| line.starts_with("curl "));
+        lines.map(str::to_owned).collect()
+    }
+
     fn grpc_url(&self) -> String {
         format!("http://{}", self.line("gRPC listens on "))
     }
@@ -130,12 +136,8 @@ fn curl(line: &str) -> (u16, String) {
 fn the_demo_answers_the_calls_it_prints_and_leaves_nothing_behind() {
     let folder = TempDir::new().unwrap();
     let mut demo = Serving::start(folder.path(), "demo", "when this command ends");
-    let calls: Vec<_> = demo
-        .said
-        .lines()
-        .filter(|line| line.starts_with("curl "))
-        .collect();
-    let answers: Vec<_> = calls.iter().map(|line| curl(line)).collect();
+    let calls = demo.calls();
+    let answers: Vec<_> = calls[..5].iter().map(|line| curl(line)).collect();
     let statuses: Vec<_> = answers.iter().map(|(status, _)| *status).collect();
     assert_eq!(statuses, [200, 200, 201, 200, 202], "{answers:#?}");
     assert!(
@@ -156,6 +158,40 @@ fn the_demo_answers_the_calls_it_prints_and_leaves_nothing_behind() {
         0,
         "the store is still there"
     );
+}
+
+#[test]
+fn the_demo_holds_a_deployment_that_goes_when_the_printed_calls_have_lifted_the_gate() {
+    let folder = TempDir::new().unwrap();
+    let demo = Serving::start(folder.path(), "demo", "when this command ends");
+    let calls = demo.calls();
+    let [get, wait, lift @ ..] = &calls[5..] else {
+        panic!("no calls about the gate: {calls:#?}");
+    };
+    let (status, held) = curl(get);
+    assert_eq!(status, 200);
+    for told in [
+        r#""status":"blocked""#,
+        r#""pending_approval_count":2"#,
+        r#""access_level_description":"qa-group","required_approvals":1"#,
+        r#""access_level_description":"security-group","required_approvals":2"#,
+        r#""username":"sara""#,
+    ] {
+        assert!(held.contains(told), "{told} is not in {held}");
+    }
+
+    let waited = wait.clone();
+    let waiting = std::thread::spawn(move || curl(&waited));
+    let answers: Vec<_> = lift.iter().map(|line| curl(line)).collect();
+    let statuses: Vec<_> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [400, 201, 201, 200, 400, 201], "{answers:#?}");
+    let (status, gone) = waiting.join().unwrap();
+    assert_eq!(status, 200);
+    assert!(
+        !gone.contains("blocked") && gone.contains(r#""pending_approval_count":0"#),
+        "{gone}"
+    );
+    assert!(answers[3].1.contains(r#""status":"running""#), "{}", answers[3].1);
 }
 
 #[test]
@@ -221,6 +257,91 @@ fn applying_a_file_changes_what_the_dry_run_said_and_a_second_time_nothing() {
         out(&apply("change.toml", change, "")),
         "= unchanged: 4\n",
         "blocked and archived, too"
+    );
+}
+
+#[test]
+fn the_protected_environments_of_a_file_come_to_be_as_they_are_written_there() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let server = Serving::start(folder, "", "REST listens");
+    let url = server.grpc_url();
+    let apply = |text: &str| {
+        fs::write(folder.join("file.toml"), text).unwrap();
+        run(folder, &format!("apply file.toml --grpc-url {url}"))
+    };
+    let example = run(folder, "apply --example");
+    let example = out(&example);
+    assert!(apply(example).status.success());
+
+    let title = "protected environment production of acme/shop/web";
+    let head = "[[protected_environments]]\nin = \"acme/shop/web\"\nname = \"production\"\n";
+    let levels = "deploy_access_levels = [{ user = \"Deploy-Bot\" }, { role = \"maintainer\" }]\n";
+    let rules = "approval_rules = [\n\
+                 { group = \"acme/security-group\", required_approvals = 2 },\n\
+                 { group = \"acme/qa-group\", group_inheritance = \"inherited\" },\n\
+                 { role = \"reporter\", required_approvals = 3 }]\n";
+    let deploy_access_levels = format!(
+        "~ change {title}: deploy_access_levels: \"role maintainer, user deploy-bot\" -> \
+         \"user Deploy-Bot, role maintainer\""
+    );
+    let approval_rules = format!(
+        "~ change {title}: approval_rules: \"1 of group acme/qa-group, 2 of group acme/security-group\" -> \
+         \"2 of group acme/security-group, 1 of group acme/qa-group (inherited), 3 of role reporter\""
+    );
+    let count = format!("~ change {title}: required_approval_count: 0 -> 2");
+    let none = format!(
+        "~ change {title}: approval_rules: \"2 of group acme/security-group, \
+         1 of group acme/qa-group (inherited), 3 of role reporter\" -> \"\""
+    );
+    // What the file leaves out stays; the order counts; a rule that is not in the file goes.
+    for (text, steps) in [
+        (format!("{head}{levels}"), vec![deploy_access_levels]),
+        (format!("{head}{levels}{rules}"), vec![approval_rules]),
+        (
+            format!("{head}{levels}required_approval_count = 2\napproval_rules = []\n"),
+            vec![count, none],
+        ),
+    ] {
+        let changed = apply(&text);
+        let told: Vec<_> = out(&changed).lines().collect();
+        assert_eq!(
+            told[..told.len() - 1],
+            steps.iter().map(String::as_str).collect::<Vec<_>>(),
+            "{}",
+            err(&changed)
+        );
+        assert_eq!(out(&apply(&text)), "= unchanged: 1\n");
+    }
+
+    let unreachable = "[[projects]]\npath = \"acme/shop/web\"\nallow_pipeline_trigger_approve_deployment = true\n\
+                       [[protected_environments]]\nin = \"acme/shop/web\"\nname = \"canary\"\n\
+                       deploy_access_levels = [{ role = \"maintainer\" }]\n\
+                       approval_rules = [{ user = \"dana\", required_approvals = 5 }]\n";
+    let warned = apply(unreachable);
+    assert!(warned.status.success());
+    assert!(
+        err(&warned).starts_with(
+            "warning: protected_environments[0] (protected environment canary of acme/shop/web): "
+        ),
+        "{}",
+        err(&warned)
+    );
+    let again = apply(unreachable);
+    assert_eq!((out(&again), err(&again)), ("= unchanged: 2\n", ""));
+
+    let refused = apply(&format!("{head}deploy_access_levels = [{{ user = \"greta\" }}]"));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        err(&refused).contains("protected_environments[0]")
+            && err(&refused).contains("has no Developer access"),
+        "{}",
+        err(&refused)
+    );
+    assert_eq!(
+        out(&apply(&format!("{head}{levels}"))),
+        "= unchanged: 1\n",
+        "a refused change changes nothing"
     );
 }
 

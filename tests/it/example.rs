@@ -42,8 +42,8 @@ impl Scene {
         Self { world, rest }
     }
 
-    /// Runs the deployer as a Developer.
-    fn deploy(&self, environment: &str, patience: &str, command: &[&str]) -> JoinHandle<Output> {
+    /// The deployer, as a Developer.
+    fn script(&self, environment: &str, patience: &str, command: &[&str]) -> Command {
         let mut script = Command::new("sh");
         script
             .arg(SCRIPT)
@@ -56,6 +56,12 @@ impl Scene {
             .env("REF", "main")
             .env("PATIENCE", patience)
             .stdin(Stdio::null());
+        script
+    }
+
+    /// Runs the deployer.
+    fn deploy(&self, environment: &str, patience: &str, command: &[&str]) -> JoinHandle<Output> {
+        let mut script = self.script(environment, patience, command);
         tokio::task::spawn_blocking(move || script.output().unwrap())
     }
 
@@ -110,7 +116,7 @@ fn told(output: &Output) -> String {
 async fn the_deployer_goes_when_it_is_approved_and_reports_how_it_went() {
     let scene = Scene::new().await;
     for (command, code, status) in [
-        (&["true"][..], 0, S::Success),
+        (&["--", "true"][..], 0, S::Success),
         (&["sh", "-c", "exit 7"], 7, S::Failed),
     ] {
         let before = scene.newest().await.map_or(0, |newest| newest.id);
@@ -153,6 +159,34 @@ async fn the_deployer_does_not_go_when_it_is_rejected_or_not_approved_in_time() 
     );
     assert_eq!(scene.newest().await.unwrap().status(), S::Canceled);
     assert!(!gone.exists());
+}
+
+#[tokio::test]
+async fn the_deployer_gives_up_what_is_interrupted_at_the_gate_or_under_way() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let begun = folder.path().join("begun");
+    let command = format!("touch {}; exec sleep 600", begun.display());
+    for (environment, status) in [("production", S::Blocked), ("qa", S::Running)] {
+        let mut script = scene.script(environment, "600", &["sh", "-c", &command]);
+        let mut script = script.stderr(Stdio::null()).spawn().unwrap();
+        eventually("the deployer has come so far", || async {
+            let newest = scene.newest().await;
+            let there = newest.is_some_and(|newest| {
+                newest.environment.as_ref().unwrap().name == environment && newest.status() == status
+            });
+            there && (status == S::Blocked || begun.exists())
+        })
+        .await;
+        let kill = Command::new("kill")
+            .args(["-TERM", &script.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let ended = tokio::task::spawn_blocking(move || script.wait().unwrap());
+        assert_eq!(ended.await.unwrap().code(), Some(130), "{environment}");
+        let newest = scene.newest().await.unwrap();
+        assert_eq!(newest.status(), S::Canceled, "{environment}");
+    }
 }
 
 #[tokio::test]
