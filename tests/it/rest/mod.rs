@@ -4,6 +4,7 @@ mod approvals;
 mod away;
 mod documented;
 mod endpoints;
+mod gate_clients;
 mod http;
 mod identity;
 mod log;
