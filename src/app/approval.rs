@@ -87,6 +87,10 @@ impl App {
         id: DeploymentId,
         page: &PageRequest<UserId>,
     ) -> Result<Page<EligibleApprover, UserId>, Error> {
+        let view = self
+            .project_for(caller, project, ProjectAction::ReadApprovers)
+            .await?;
+        let project = &ProjectKey::Id(view.project.id);
         let gate = self.deployment_get(caller, project, id).await?;
         let wanted = usize::try_from(page.size).unwrap_or(usize::MAX).saturating_add(1);
         let mut after = page.after.unwrap_or(UserId(0));
@@ -147,6 +151,13 @@ impl App {
                 everyone.extend(crowd);
             }
         }
+        let standing = gate
+            .people
+            .get(&caller.id())
+            .map(|person| person.standing)
+            .unwrap_or_default();
+        let action = ProjectAction::ReadApprovers;
+        let named = access::by_role(&caller.user, &gate.project, standing, action);
         let explained = gate.explain(&caller.user, &everyone).into_iter().map(|hold| {
             let lifts = |person: &&Person| {
                 let rules = gate.could_approve(person);
@@ -156,10 +167,8 @@ impl App {
                 hold.kind,
                 HoldKind::ApprovalsMissing | HoldKind::QuorumUnreachable
             );
-            let approvers = everyone
-                .iter()
-                .filter(lifts)
-                .take(if missing { APPROVERS_TOLD } else { 0 });
+            let told = if missing && named { APPROVERS_TOLD } else { 0 };
+            let approvers = everyone.iter().filter(lifts).take(told);
             Explanation {
                 approvers: approvers.map(|person| person.user.summary()).collect(),
                 hold,

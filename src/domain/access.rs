@@ -134,6 +134,8 @@ pub enum ProjectAction {
     DestroyDeployment,
     /// Decide about deployments, as far as their rules let one.
     ApproveDeployment,
+    /// See by name who could approve deployments: who is in the groups that rules name is not for everyone to know.
+    ReadApprovers,
     /// Say which environments are protected.
     AdministerProtectedEnvironments,
     /// Read its environments.
@@ -158,13 +160,14 @@ pub enum ProjectAction {
 
 impl ProjectAction {
     /// Every action.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Read,
         Self::ReadDeployment,
         Self::CreateDeployment,
         Self::UpdateDeployment,
         Self::DestroyDeployment,
         Self::ApproveDeployment,
+        Self::ReadApprovers,
         Self::AdministerProtectedEnvironments,
         Self::ReadEnvironment,
         Self::CreateEnvironment,
@@ -186,6 +189,7 @@ impl ProjectAction {
             Self::UpdateDeployment => "update_deployment",
             Self::DestroyDeployment => "destroy_deployment",
             Self::ApproveDeployment => "approve_deployment",
+            Self::ReadApprovers => "read_approvers",
             Self::AdministerProtectedEnvironments => "administer_protected_environments",
             Self::ReadEnvironment => "read_environment",
             Self::CreateEnvironment => "create_environment",
@@ -203,7 +207,10 @@ impl ProjectAction {
     fn level(self) -> AccessLevel {
         match self {
             Self::Read => AccessLevel::Guest,
-            Self::ReadDeployment | Self::ApproveDeployment | Self::ReadEnvironment => AccessLevel::Reporter,
+            Self::ReadDeployment
+            | Self::ApproveDeployment
+            | Self::ReadApprovers
+            | Self::ReadEnvironment => AccessLevel::Reporter,
             Self::CreateDeployment
             | Self::UpdateDeployment
             | Self::CreateEnvironment

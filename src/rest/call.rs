@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue, header};
 use prost_types::Timestamp;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, transport::Channel};
 
 use super::{caller::Caller, client::Backend, input::Input, params::Params, route, route::Segments, time};
@@ -30,6 +31,8 @@ pub(super) struct Call {
     pub today: NaiveDate,
     /// The server.
     pub backend: Arc<Backend>,
+    /// Cancelled when the sidecar is to stop.
+    pub stopping: CancellationToken,
 }
 
 impl Call {

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::{
     call::Call,
+    error::Failure,
     input::{Field, Input},
     page::{Page, Paging},
     reply,
@@ -112,10 +113,12 @@ async fn wait(call: &Call, deployment_id: i64, until: Option<Until>, timeout: Du
         fail_unless: false,
         until,
     };
-    let found = EventClient::new(call.channel())
-        .wait_deployment(call.waiting_request(request, timeout))
-        .await?
-        .into_inner();
+    let mut client = EventClient::new(call.channel());
+    let found = tokio::select! {
+        found = client.wait_deployment(call.waiting_request(request, timeout)) => found?.into_inner(),
+        // Who waits would keep the sidecar from stopping; they can wait at the next one.
+        () = call.stopping.cancelled() => return Err(Failure::unavailable()),
+    };
     extended(call, StatusCode::OK, found.deployment, found.approval_state)
 }
 

@@ -140,7 +140,7 @@ impl Failure {
         Self::message(StatusCode::NOT_FOUND, "404 Not found")
     }
 
-    fn unavailable() -> Self {
+    pub(super) fn unavailable() -> Self {
         Self::message(StatusCode::SERVICE_UNAVAILABLE, "503 Service Unavailable")
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }

@@ -169,12 +169,18 @@ struct Sidecar {
     backend: Arc<Backend>,
     siting: Siting,
     body_limits: Limits,
+    stopping: CancellationToken,
 }
 
 /// The sidecar as a service. It does not wait for the gRPC server: as long as that is away, answers are 503.
 ///
 /// Fails only if an option makes no sense. Needs a Tokio runtime.
 pub fn router(options: Options) -> Result<Router, Error> {
+    until(options, CancellationToken::new())
+}
+
+/// The same; who waits is told off when it is to stop.
+fn until(options: Options, stopping: CancellationToken) -> Result<Router, Error> {
     let backend =
         Backend::new(&options.grpc_url, options.timeout).ok_or(Error::InvalidAddress(options.grpc_url))?;
     let siting = Siting::new(options.external_url, options.trust_proxy).map_err(Error::InvalidExternalUrl)?;
@@ -185,6 +191,7 @@ pub fn router(options: Options) -> Result<Router, Error> {
             bytes: options.max_body_bytes,
             time: options.timeout,
         },
+        stopping,
     };
     // One service for all paths, because axum's own router would match decoded paths.
     Ok(framed(Router::new().fallback(answer)).with_state(Arc::new(sidecar)))
@@ -196,9 +203,9 @@ fn framed<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
         .layer(middleware::from_fn(frame::around))
 }
 
-/// Serves the sidecar until `shutdown`; requests that have begun are finished.
+/// Serves the sidecar until `shutdown`; requests that have begun are finished, waits for a deployment are broken off.
 pub async fn serve(listener: TcpListener, options: Options, shutdown: CancellationToken) -> io::Result<()> {
-    let router = router(options).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let router = until(options, shutdown.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -279,6 +286,7 @@ impl Sidecar {
             request_id: request_id.unwrap_or(HeaderValue::from_static("none")),
             today: time::today(),
             backend: Arc::clone(&self.backend),
+            stopping: self.stopping.clone(),
         })
         .await
     }
