@@ -323,13 +323,7 @@ async fn whatever_makes_the_votes_enough_releases_at_once() {
             _ => {}
         }
         let environment = format!("eu-{index}");
-        protect(
-            &world,
-            in_project(WEB),
-            &environment,
-            vec![by_qa.clone(), role(40)],
-        )
-        .await;
+        protect(&world, in_project(WEB), &environment, vec![by_qa, role(40)]).await;
         let id = world.record(&environment, DeploymentStatus::Running).await.id;
         approve(&world, &tokens[voter], id).await;
         assert_eq!(found(&world, id).await, (DeploymentStatus::Blocked, 1), "{what}");
