@@ -17,6 +17,10 @@ pub(super) type Answer = Result<Response, Failure>;
 /// What all paths begin with.
 pub(super) const BASE: &str = "/api/v4/";
 
+/// The placeholder whose value is never an id, even if it looks like one: it keeps whatever it ends in (product decision
+/// 22).
+const NAME: &str = "name";
+
 /// A handler, as the route table holds it.
 pub(super) type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -94,7 +98,10 @@ fn segments(pattern: &'static str, path: &str) -> Option<Segments> {
         let segment = sent.next()?;
         let last = wanted.peek().is_none();
         match part.strip_prefix(':') {
-            Some(name) => found.push((name, text(placeholder(segment, last)?))),
+            Some(name) => {
+                let suffixed = last && name != NAME;
+                found.push((name, text(placeholder(segment, suffixed)?)));
+            }
             None if segment == part || (last && segment.strip_suffix(".json") == Some(part)) => {}
             None => return None,
         }
@@ -102,9 +109,11 @@ fn segments(pattern: &'static str, path: &str) -> Option<Segments> {
     sent.next().is_none().then_some(Segments(found))
 }
 
-/// The raw value of a placeholder, unless the segment is empty: that is no value.
-fn placeholder(segment: &str, last: bool) -> Option<&str> {
-    let number = segment.strip_suffix(".json").filter(|stem| last && is_id(stem));
+/// The raw value of a placeholder, unless the segment is empty: that is no value. An id may be `suffixed`.
+fn placeholder(segment: &str, suffixed: bool) -> Option<&str> {
+    let number = segment
+        .strip_suffix(".json")
+        .filter(|stem| suffixed && is_id(stem));
     Some(number.unwrap_or(segment)).filter(|raw| !raw.is_empty())
 }
 
@@ -128,6 +137,7 @@ mod tests {
     const LIST: &str = "projects/:id/deployments";
     const ONE: &str = "projects/:id/deployments/:deployment_id";
     const PROJECT: &str = "projects/:id";
+    const PROTECTED: &str = "projects/:id/protected_environments/:name";
 
     fn found(pattern: &'static str, path: &str) -> Option<Vec<String>> {
         segments(pattern, path).map(|found| found.0.into_iter().filter_map(|(_, value)| value).collect())
@@ -178,6 +188,16 @@ mod tests {
             (PROJECT, "/api/v4/projects/7.json", Some(vec!["7"])),
             (PROJECT, "/api/v4/projects/a%2Fb.json", Some(vec!["a/b.json"])),
             (PROJECT, "/api/v4/projects/%zz", Some(vec!["%zz"])),
+            (
+                PROTECTED,
+                "/api/v4/projects/7/protected_environments/review%2Fx%20y%2Ez",
+                Some(vec!["7", "review/x y.z"]),
+            ),
+            (
+                PROTECTED,
+                "/api/v4/projects/7/protected_environments/5.json",
+                Some(vec!["7", "5.json"]),
+            ),
         ] {
             let expected = expected.map(|values| values.into_iter().map(str::to_owned).collect::<Vec<_>>());
             assert_eq!(found(pattern, path), expected, "{path}");

@@ -121,7 +121,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         accounts: &accounts,
     };
     console::say(guide.calls());
-    console::say(guide.gate(held));
+    console::say(format_args!("\n{}", guide.gate(held)));
     console::say("\nEverything is gone when this command ends (Ctrl-C).");
     servers.run(&stop).await
 }
