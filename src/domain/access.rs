@@ -207,10 +207,9 @@ impl ProjectAction {
     fn level(self) -> AccessLevel {
         match self {
             Self::Read => AccessLevel::Guest,
-            Self::ReadDeployment
-            | Self::ApproveDeployment
-            | Self::ReadApprovers
-            | Self::ReadEnvironment => AccessLevel::Reporter,
+            Self::ReadDeployment | Self::ApproveDeployment | Self::ReadApprovers | Self::ReadEnvironment => {
+                AccessLevel::Reporter
+            }
             Self::CreateDeployment
             | Self::UpdateDeployment
             | Self::CreateEnvironment

@@ -205,7 +205,8 @@ fn framed<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
 
 /// Serves the sidecar until `shutdown`; requests that have begun are finished, waits for a deployment are broken off.
 pub async fn serve(listener: TcpListener, options: Options, shutdown: CancellationToken) -> io::Result<()> {
-    let router = until(options, shutdown.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let router = until(options, shutdown.clone())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");

@@ -208,6 +208,26 @@ async fn who_may_only_read_may_wait_and_who_may_not_see_may_not() {
 }
 
 #[tokio::test]
+async fn a_sidecar_that_stops_does_not_wait_for_who_waits() {
+    let site = Site::new().await;
+    let held = held(&site).await;
+    let sidecar = site.sidecar(|_| {}).await;
+    let address = sidecar.address;
+    let one = format!("projects/1/deployments/{held}");
+    let wait = Ask::new("GET", &format!("{one}?wait_for=approved&timeout=300")).by(&site.world.maintainer);
+    let waiting = tokio::spawn(async move { crate::support::rest::send(address, &wait).await });
+    // Asked for behind the wait: when these are answered, it has long begun.
+    let read = Ask::new("GET", &one).by(&site.world.maintainer);
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+        assert_eq!(sidecar.send(&read).await.status, 200);
+    }
+    sidecar.stop().await;
+    let unavailable = (503, r#"{"message":"503 Service Unavailable"}"#);
+    assert_eq!(waiting.await.unwrap().told(), unavailable);
+}
+
+#[tokio::test]
 async fn who_waits_is_told_when_the_deployment_goes_and_when_the_server_does() {
     let site = Site::new().await;
     let held = held(&site).await;
