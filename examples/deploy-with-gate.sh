@@ -23,6 +23,7 @@ PATIENCE=${PATIENCE:-86400}
 [ $# -gt 0 ] || { echo "usage: $0 command [argument ...]" >&2; exit 2; }
 
 deployments=$GATEHOUSE_URL/api/v4/projects/$(printf %s "$PROJECT" | sed 's|/|%2F|g')/deployments
+body=
 deployment=
 command=
 
@@ -41,6 +42,11 @@ ask_again() {
 # The first "status" of a deployment's JSON is its own.
 status_of() {
     printf %s "$1" | grep -o '"status":"[a-z]*"' | head -n 1 | cut -d '"' -f 4
+}
+
+# The id is the first thing in a deployment's JSON; an error has none.
+id_of() {
+    printf %s "$1" | grep -o '^{"id":[0-9]*' | cut -d : -f 2
 }
 
 # Tells how it stands now. A report that was repeated because its answer was lost is refused the second time, so what
@@ -62,6 +68,8 @@ interrupted() {
         kill "$command" 2>/dev/null || true
         wait "$command" || true
     fi
+    # It may have come while the deployment was being recorded.
+    [ -n "$deployment" ] || deployment=$(id_of "$body") || true
     if [ -n "$deployment" ]; then
         say "interrupted: deployment $deployment is canceled"
         report canceled || true
@@ -72,7 +80,7 @@ trap interrupted INT TERM HUP
 
 body=$(ask --data-urlencode "environment=$ENVIRONMENT" --data-urlencode "sha=$SHA" --data-urlencode "ref=$REF" \
     --data "tag=$TAG" --data "status=running" "$deployments")
-deployment=$(printf %s "$body" | grep -o '^{"id":[0-9]*' | cut -d : -f 2) || true
+deployment=$(id_of "$body") || true
 [ -n "$deployment" ] || { say "cannot record the deployment: $body"; exit 1; }
 status=$(status_of "$body")
 
