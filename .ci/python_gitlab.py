@@ -293,7 +293,7 @@ def a_third_person_rejects_and_the_deployer_learns_of_it():
 
 
 def a_group_protects_a_tier_for_all_below():
-    path = "/groups/acme/protected_environments"
+    path = "/groups/acme%2Fshop/protected_environments"
     body = {"name": "testing", "deploy_access_levels": [{"access_level": 40}], "required_approval_count": 1}
     assert ROOT.http_post(path, post_data=body)["required_approval_count"] == 1
     denied = raises(refused.GitlabCreateError, lambda: DANA.projects.get(PROJECT).deployments.create(
