@@ -462,6 +462,43 @@ mod tests {
     }
 
     #[test]
+    fn every_problem_of_a_protection_is_reported_with_its_place() {
+        let one = "exactly one of user, group, role must be present";
+        for (levels, rules, problem) in [
+            ("", "", "protected_environments[0].deploy_access_levels: it is empty".to_owned()),
+            ("{}", "", format!("protected_environments[0].deploy_access_levels[0]: {one}")),
+            (
+                "{ role = \"maintainer\" }",
+                "{ user = \"ana\", role = \"admin\" }",
+                format!("protected_environments[0].approval_rules[0]: {one}"),
+            ),
+            (
+                "{ role = \"maintainer\", required_approvals = 2 }",
+                "",
+                "protected_environments[0].deploy_access_levels[0].required_approvals: it goes with an approval rule only"
+                    .to_owned(),
+            ),
+            (
+                "{ role = \"maintainer\" }",
+                "{ role = \"admin\", required_approvals = 6 }",
+                "protected_environments[0].approval_rules[0].required_approvals: 6 is not between 1 and 5".to_owned(),
+            ),
+            (
+                "{ user = \"ana\", group_inheritance = \"direct\" }",
+                "",
+                "protected_environments[0].deploy_access_levels[0].group_inheritance: it goes with a group only"
+                    .to_owned(),
+            ),
+        ] {
+            let text = format!(
+                "[[protected_environments]]\nin = \"acme/web\"\nname = \"live\"\n\
+                 deploy_access_levels = [{levels}]\napproval_rules = [{rules}]"
+            );
+            assert_eq!(checked(&text).unwrap_err(), problem, "{text}");
+        }
+    }
+
+    #[test]
     fn all_problems_come_at_once() {
         let problems =
             checked("[[groups]]\npath = \"a\"\nvisibility = \"x\"\n[[groups]]\npath = \"\"").unwrap_err();
