@@ -4,7 +4,11 @@ use gatehouse::pb::v1::{self as pb, AccessLevel, ApprovalStatus, DeploymentStatu
 use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::{World, group_at, in_group, in_project, project_at, reason, violations};
+use crate::support::{
+    World,
+    entry::{group, requiring, role, user},
+    group_at, in_group, in_project, project_at, reason, violations,
+};
 
 /// A project with the documented example: production asks for one approval of the QA group and two of the security
 /// group, and Developers may deploy.
@@ -16,34 +20,6 @@ struct Gated {
     quinn: String,
     guards: [String; 3],
     both: String,
-}
-
-fn user(id: i64) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        user_id: Some(id),
-        ..Default::default()
-    }
-}
-
-fn group(id: i64) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        group_id: Some(id),
-        ..Default::default()
-    }
-}
-
-fn role(access_level: i32) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        access_level: Some(access_level),
-        ..Default::default()
-    }
-}
-
-fn times(required: i32, entry: pb::ProtectionEntry) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        required_approvals: Some(required),
-        ..entry
-    }
 }
 
 impl Gated {
@@ -94,7 +70,7 @@ impl Gated {
             .protect(
                 "production",
                 vec![role(30)],
-                vec![times(1, group(gated.qa)), times(2, group(gated.security))],
+                vec![requiring(1, group(gated.qa)), requiring(2, group(gated.security))],
             )
             .await
             .unwrap();
@@ -421,7 +397,7 @@ async fn entries_that_do_not_qualify_are_refused_by_name() {
             "staging",
             vec![role(40), user(stranger)],
             vec![
-                times(6, group(gated.qa)),
+                requiring(6, group(gated.qa)),
                 pb::ProtectionEntry {
                     user_id: Some(1),
                     ..role(40)

@@ -6,7 +6,7 @@ use gatehouse::pb::v1::{
     environment_ref,
 };
 
-use crate::support::{World, group_at, in_group, in_project, project_at, user_named};
+use crate::support::{World, entry::role, group_at, in_group, in_project, project_at, user_named};
 
 const WEB: &str = "acme/web";
 
@@ -24,13 +24,6 @@ enum Change {
     /// `acme` asks for an administrator's approval in this tier.
     Protect(&'static str),
     Unprotect(pb::ContainerRef, &'static str),
-}
-
-fn role(access_level: i32) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        access_level: Some(access_level),
-        ..Default::default()
-    }
 }
 
 async fn protect(world: &World, container: pb::ContainerRef, name: &str, rules: Vec<pb::ProtectionEntry>) {

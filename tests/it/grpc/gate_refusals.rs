@@ -5,35 +5,11 @@ use prost_types::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::{World, in_group, in_project, project_id, reason, violations};
-
-fn role(access_level: i32) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        access_level: Some(access_level),
-        ..Default::default()
-    }
-}
-
-fn user(id: i64) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        user_id: Some(id),
-        ..Default::default()
-    }
-}
-
-fn group(id: i64) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        group_id: Some(id),
-        ..Default::default()
-    }
-}
-
-fn requiring(required: i32, entry: pb::ProtectionEntry) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        required_approvals: Some(required),
-        ..entry
-    }
-}
+use crate::support::{
+    World,
+    entry::{group, requiring, role, user},
+    in_group, in_project, project_id, reason, violations,
+};
 
 /// Two Maintainers approve here, and Developers deploy.
 fn protection(name: &str) -> pb::ProtectEnvironmentRequest {

@@ -4,6 +4,7 @@ use gatehouse::pb::v1::{self as pb, AccessLevel};
 
 use super::documented::assert_snapshot;
 use crate::support::{
+    entry::{group, requiring, role},
     group_at, in_group, in_project,
     rest::{Ask, Reply, Site, time},
 };
@@ -37,21 +38,6 @@ struct Gated {
     security: String,
     /// In both.
     both: String,
-}
-
-fn group(id: i64, required: i32) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        group_id: Some(id),
-        required_approvals: Some(required),
-        ..Default::default()
-    }
-}
-
-fn role(access_level: i32) -> pb::ProtectionEntry {
-    pb::ProtectionEntry {
-        access_level: Some(access_level),
-        ..Default::default()
-    }
 }
 
 impl Gated {
@@ -100,7 +86,12 @@ impl Gated {
         let gated = Self::new().await;
         let [qa, security] = gated.groups;
         gated
-            .protect("production", 30, 0, vec![group(qa, 1), group(security, 2)])
+            .protect(
+                "production",
+                30,
+                0,
+                vec![requiring(1, group(qa)), requiring(2, group(security))],
+            )
             .await;
         gated
     }

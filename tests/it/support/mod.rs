@@ -1,5 +1,6 @@
 //! What the tests share: a server of their own on a free port, clients with tokens, a small world to play in.
 
+pub mod entry;
 pub mod process;
 pub mod rest;
 
