@@ -49,6 +49,13 @@ struct Canned(pb::Deployment);
 
 #[tonic::async_trait]
 impl DeploymentService for Canned {
+    async fn get_deployment_changes(
+        &self,
+        _: Request<pb::GetDeploymentChangesRequest>,
+    ) -> Result<Response<pb::GetDeploymentChangesResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
     async fn create_deployment(
         &self,
         _: Request<pb::CreateDeploymentRequest>,

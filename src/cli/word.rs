@@ -53,7 +53,7 @@ macro_rules! words {
 words!(AccessLevel, "an access level", "ACCESS_LEVEL_", Minimal Guest Planner Reporter Developer Maintainer Owner);
 words!(Visibility, "a visibility", "VISIBILITY_", Private Internal Public);
 words!(UserState, "a state", "USER_STATE_", Active Blocked);
-words!(TokenScope, "a scope", "TOKEN_SCOPE_", Api ReadApi);
+words!(TokenScope, "a scope", "TOKEN_SCOPE_", Api ReadApi MergeRequests);
 words!(EnvironmentTier, "a tier", "ENVIRONMENT_TIER_", Production Staging Testing Development Other);
 words!(AutoStopSetting, "an auto-stop setting", "AUTO_STOP_SETTING_", Always WithAction);
 words!(ProtectionRole, "a role", "PROTECTION_ROLE_", Reporter Developer Maintainer Admin);

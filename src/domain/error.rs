@@ -97,6 +97,8 @@ reasons! {
     SelfApproval = "SELF_APPROVAL", Forbidden;
     /// The caller is not among those who decide.
     ApprovalNotPermitted = "APPROVAL_NOT_PERMITTED", Forbidden;
+    /// A job's token is good for one project.
+    JobTokenNotAllowed = "JOB_TOKEN_NOT_ALLOWED", Forbidden;
     /// No such project, as far as the caller may know.
     ProjectNotFound = "PROJECT_NOT_FOUND", NotFound;
     /// No such group, as far as the caller may know.
@@ -115,8 +117,14 @@ reasons! {
     TokenNotFound = "TOKEN_NOT_FOUND", NotFound;
     /// No such protected environment, or no such entry of it.
     ProtectedEnvironmentNotFound = "PROTECTED_ENVIRONMENT_NOT_FOUND", NotFound;
+    /// No such job in the project.
+    JobNotFound = "JOB_NOT_FOUND", NotFound;
     /// The natural key is taken.
     AlreadyExists = "ALREADY_EXISTS", AlreadyExists;
+    /// No such merge request in the project.
+    MergeRequestNotFound = "MERGE_REQUEST_NOT_FOUND", NotFound;
+    /// No repository is attached to the project.
+    RepositoryNotFound = "REPOSITORY_NOT_FOUND", NotFound;
     /// The life cycle has no such step.
     InvalidTransition = "INVALID_TRANSITION", Precondition;
     /// A running deployment stays.
@@ -145,6 +153,12 @@ reasons! {
     WaitUnmet = "WAIT_UNMET", Precondition;
     /// It did not come in time.
     WaitTimedOut = "WAIT_TIMED_OUT", Deadline;
+    /// It is moved by its job alone.
+    DeploymentHasJob = "DEPLOYMENT_HAS_JOB", Precondition;
+    /// Only a job that runs can have a token.
+    JobNotRunning = "JOB_NOT_RUNNING", Precondition;
+    /// A newer deployment has succeeded.
+    OutdatedDeploymentJob = "OUTDATED_DEPLOYMENT_JOB", Precondition;
     /// It is not what the caller read.
     EtagMismatch = "ETAG_MISMATCH", Conflict;
     /// The request id was used for something else.
@@ -161,6 +175,8 @@ reasons! {
     Internal = "INTERNAL", Internal;
     /// The call took longer than the server allows.
     DeadlineExceeded = "DEADLINE_EXCEEDED", Deadline;
+    /// The repository cannot be read now; nothing was changed.
+    RepositoryUnavailable = "REPOSITORY_UNAVAILABLE", Unavailable;
 }
 
 /// One field and what is wrong with it, in words that complete "`<field>` …".

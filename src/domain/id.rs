@@ -45,6 +45,10 @@ ids! {
     ApprovalRuleId
     /// An approval's id.
     ApprovalId
+    /// A CI system's id of a job, within the project.
+    JobId
+    /// A merge request's id, over all projects.
+    MergeRequestId
 }
 
 /// How a caller names a project.

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod approval;
+pub mod commit;
 pub mod deployment;
 pub mod directory;
 pub mod environment;

@@ -24,17 +24,20 @@ pub enum Scope {
     Api,
     /// Everything its user may read.
     ReadApi,
+    /// Reporting merge requests and nothing else.
+    MergeRequests,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 2] = [Self::Api, Self::ReadApi];
+    pub const ALL: [Self; 3] = [Self::Api, Self::ReadApi, Self::MergeRequests];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::ReadApi => "read_api",
+            Self::MergeRequests => "merge_requests",
         }
     }
 

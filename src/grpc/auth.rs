@@ -74,10 +74,15 @@ fn presented(headers: &HeaderMap) -> Option<Secret> {
 /// What the names of methods begin with that only read.
 const READING: [&str; 6] = ["Get", "List", "Watch", "Wait", "Explain", "WhoAmI"];
 
+/// The method that a forge's webhook calls.
+const REPORTING: &str = "UpsertMergeRequest";
+
 /// The scope that a method takes, by its path `/package.Service/Method`.
 fn scope_of(path: &str) -> Scope {
     let method = path.rsplit('/').next().unwrap_or_default();
-    if READING.iter().any(|word| method.starts_with(word)) {
+    if method == REPORTING {
+        Scope::MergeRequests
+    } else if READING.iter().any(|word| method.starts_with(word)) {
         Scope::ReadApi
     } else {
         Scope::Api
@@ -145,6 +150,10 @@ mod tests {
             (
                 "/gatehouse.v1.EnvironmentService/StopStaleEnvironments",
                 Scope::Api,
+            ),
+            (
+                "/gatehouse.v1.MergeRequestService/UpsertMergeRequest",
+                Scope::MergeRequests,
             ),
             ("", Scope::Api),
         ] {

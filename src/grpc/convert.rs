@@ -230,7 +230,9 @@ enums! {
         ProtectedEnvironmentDeleted = ProtectedEnvironmentDeleted,
     }
     inheritance, read_inheritance: GroupInheritance <=> GroupInheritance { Direct = Direct, Inherited = Inherited }
-    scope, read_scope: TokenScope <=> Scope { Api = Api, ReadApi = ReadApi }
+    scope, read_scope: TokenScope <=> Scope {
+        Api = Api, ReadApi = ReadApi, MergeRequests = MergeRequests,
+    }
 }
 
 /// The visibility of something new, where `UNSPECIFIED` means private.
@@ -266,6 +268,8 @@ pub fn deployment(deployment: &Deployment) -> pb::Deployment {
         etag: deployment.etag(),
         gate_bypassed: deployment.gate == GateState::Bypassed,
         failure_reason: failure_reason(deployment.failure_reason).into(),
+        job: None,
+        commit_id: None,
     }
 }
 
@@ -328,6 +332,7 @@ pub fn user(user: &User, viewer: &User) -> pb::User {
         external: user.external,
         created_at: Some(timestamp(user.created_at)),
         etag: user.etag(),
+        profile: None,
     }
 }
 
@@ -365,6 +370,8 @@ pub fn project(project: &Project) -> pb::Project {
         created_at: Some(timestamp(project.created_at)),
         updated_at: Some(timestamp(project.updated_at)),
         etag: project.etag(),
+        forward_deployment_enabled: true,
+        forward_deployment_rollback_allowed: true,
     }
 }
 

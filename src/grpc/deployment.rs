@@ -15,9 +15,10 @@ use crate::{
     },
     pb::v1::{
         CreateDeploymentRequest, CreateDeploymentResponse, DeleteDeploymentRequest, DeleteDeploymentResponse,
-        DeploymentOrderBy, GetDeploymentRequest, GetDeploymentResponse, ListDeploymentsRequest,
-        ListDeploymentsResponse, SortDirection, UpdateDeploymentStatusRequest,
-        UpdateDeploymentStatusResponse, deployment_service_server::DeploymentService,
+        DeploymentOrderBy, GetDeploymentChangesRequest, GetDeploymentChangesResponse, GetDeploymentRequest,
+        GetDeploymentResponse, ListDeploymentsRequest, ListDeploymentsResponse, SortDirection,
+        UpdateDeploymentStatusRequest, UpdateDeploymentStatusResponse,
+        deployment_service_server::DeploymentService,
     },
     store::ProjectAnswer,
 };
@@ -255,5 +256,12 @@ impl DeploymentService for Services {
                 .await,
             deleted,
         )
+    }
+
+    async fn get_deployment_changes(
+        &self,
+        _: Request<GetDeploymentChangesRequest>,
+    ) -> Result<Response<GetDeploymentChangesResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 }

@@ -565,6 +565,8 @@ mod tests {
             etag: "x".to_owned(),
             gate_bypassed: false,
             failure_reason: 0,
+            job: None,
+            commit_id: None,
         }
     }
 
@@ -608,6 +610,8 @@ mod tests {
             creator_id: 1,
             created_at: at("2016-01-01"),
             updated_at: at("2016-01-02"),
+            forward_deployment_enabled: false,
+            forward_deployment_rollback_allowed: true,
             etag: "x".to_owned(),
         }
     }

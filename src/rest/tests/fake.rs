@@ -104,6 +104,13 @@ pub(super) fn approval(user_id: i64, status: v1::ApprovalStatus, comment: Option
 
 #[tonic::async_trait]
 impl v1::deployment_service_server::DeploymentService for Fake {
+    async fn get_deployment_changes(
+        &self,
+        _: Request<v1::GetDeploymentChangesRequest>,
+    ) -> Result<Response<v1::GetDeploymentChangesResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+
     async fn create_deployment(
         &self,
         request: Request<v1::CreateDeploymentRequest>,

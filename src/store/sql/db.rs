@@ -1,6 +1,7 @@
 //! The manifest: every type that crosses the seam, each way. A type that is missing here does not compile.
 
 use super::{
+    commit::CommitRow,
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
         GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
@@ -20,6 +21,7 @@ pub trait Db:
     + Carries<Vec<u8>>
     + Reads<(i64,)>
     + Reads<ApprovalRow>
+    + Reads<CommitRow>
     + Reads<DeploymentRow>
     + Reads<EntryRow>
     + Reads<EnvironmentRow>

@@ -2,6 +2,7 @@
 //! constants (`seam.rs`).
 
 mod approval;
+mod commit;
 mod db;
 mod deployment;
 mod directory_change;

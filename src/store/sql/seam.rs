@@ -133,6 +133,18 @@ impl<DB: Driver> Stmt<DB> {
         listed.push(")")
     }
 
+    /// Adds ` IN (...)` with these texts; no text is in an empty list.
+    #[must_use]
+    pub fn push_in_texts(self, texts: impl IntoIterator<Item = String>) -> Self
+    where
+        DB: Carries<String>,
+    {
+        let listed = texts
+            .into_iter()
+            .fold(self.push(" IN (NULL"), |stmt, text| stmt.push_bind(", ", text));
+        listed.push(")")
+    }
+
     /// The text so far.
     pub fn text(&self) -> &str {
         &self.text

@@ -84,6 +84,8 @@ impl Entry for Project {
             allow_self_approval: self.allow_self_approval.unwrap_or_default(),
             request_id,
             validate_only: false,
+            forward_deployment_enabled: None,
+            forward_deployment_rollback_allowed: None,
         };
         Ok(server
             .directory()
@@ -106,6 +108,8 @@ impl Entry for Project {
             etag,
             request_id,
             validate_only: false,
+            forward_deployment_enabled: None,
+            forward_deployment_rollback_allowed: None,
         };
         Ok(server
             .directory()

@@ -67,6 +67,7 @@ impl Entry for User {
             external: self.external.unwrap_or_default(),
             request_id,
             validate_only: false,
+            profile: None,
         };
         Ok(server.directory().create_user(request).await?.into_inner().user)
     }
@@ -85,6 +86,7 @@ impl Entry for User {
             etag,
             request_id,
             validate_only: false,
+            profile: None,
         };
         Ok(server.directory().update_user(request).await?.into_inner().user)
     }
