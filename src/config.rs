@@ -16,7 +16,7 @@ use std::{
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use http::Uri;
 
-use crate::first_start::ROOT_TOKEN_FILE;
+use crate::{first_start::ROOT_TOKEN_FILE, repository::Repositories};
 
 /// The variable that holds a client command's token.
 pub const TOKEN_VARIABLE: &str = "GATEHOUSE_TOKEN";
@@ -172,6 +172,27 @@ impl StoreOptions {
             Some(path) if path != ":memory:" && !path.contains('?') => Ok(url.to_owned()),
             _ => Err(refused("--database-url", "it must be sqlite: and a path")),
         }
+    }
+}
+
+/// Where projects' git repositories are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Repositories")]
+pub struct RepositoryOptions {
+    /// The folder that git repositories can be attached from; they are read, never written [default: none can be
+    /// attached]
+    #[arg(long, env = "GATEHOUSE_REPOSITORY_ROOT", value_name = "FOLDER")]
+    pub repository_root: Option<PathBuf>,
+}
+
+impl RepositoryOptions {
+    /// The repositories.
+    pub fn repositories(&self) -> Result<Repositories, Error> {
+        let Some(root) = &self.repository_root else {
+            return Ok(Repositories::none());
+        };
+        Repositories::below(root)
+            .map_err(|error| refused("--repository-root", format!("{}: {error}", root.display())))
     }
 }
 

@@ -30,6 +30,7 @@ pub mod domain;
 pub mod first_start;
 pub mod grpc;
 pub mod pb;
+pub mod repository;
 pub mod rest;
 pub mod server;
 pub mod store;

@@ -34,19 +34,22 @@ use crate::{
             event_service_server::{self, EventServiceServer},
             metadata_service_server::{self, MetadataServiceServer},
             protected_environment_service_server::{self, ProtectedEnvironmentServiceServer},
+            repository_service_server::{self, RepositoryServiceServer},
             token_service_server::{self, TokenServiceServer},
         },
     },
+    repository::Repositories,
     store::{self, StoreError},
 };
 
 /// The services that health is told of.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     deployment_service_server::SERVICE_NAME,
     approval_service_server::SERVICE_NAME,
     protected_environment_service_server::SERVICE_NAME,
     environment_service_server::SERVICE_NAME,
     event_service_server::SERVICE_NAME,
+    repository_service_server::SERVICE_NAME,
     directory_service_server::SERVICE_NAME,
     token_service_server::SERVICE_NAME,
     metadata_service_server::SERVICE_NAME,
@@ -92,21 +95,23 @@ pub enum ServerError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Opens the store that `database_url` names (`sqlite:PATH`), sets the use cases up on it, and on the first start
+/// Opens the store that `database_url` names (`sqlite:PATH`), sets the use cases up on it and on the repositories that can
+/// be attached, and on the first start
 /// creates the administrator. Answers the use cases and, if the administrator is new, the file with their token (see
 /// [`first_start`]).
 pub async fn open_app(
     database_url: &str,
     data_dir: &Path,
     clock: Arc<dyn Clock>,
+    repositories: Repositories,
 ) -> Result<(App, Option<PathBuf>), ServerError> {
     let store = store::open(database_url).await.map_err(ServerError::Store)?;
-    let app = App::new(store, clock);
+    let app = App::new(store, clock, repositories);
     let root_token = first_start::ensure_administrator(&app, data_dir).await?;
     Ok((app, root_token))
 }
 
-/// Serves until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is taken, watches and waits are
+/// Serves, and links merge requests in the background, until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is taken, watches and waits are
 /// ended, other calls under way finish within the drain time, and the store is closed.
 pub async fn serve(
     listener: TcpListener,
@@ -149,6 +154,7 @@ pub async fn serve(
         .add_service(service!(ProtectedEnvironmentServiceServer))
         .add_service(service!(EnvironmentServiceServer))
         .add_service(service!(EventServiceServer))
+        .add_service(service!(RepositoryServiceServer))
         .add_service(service!(DirectoryServiceServer))
         .add_service(service!(TokenServiceServer))
         .add_service(service!(MetadataServiceServer));
@@ -164,6 +170,10 @@ pub async fn serve(
         }
     };
     let serving = router.serve_with_incoming_shutdown(incoming, drain);
+    let linker = tokio::spawn({
+        let (app, shutdown) = (app.clone(), shutdown.clone());
+        async move { app.link_until(&shutdown).await }
+    });
     let bounded = async {
         shutdown.cancelled().await;
         timeout(options.drain_timeout, std::future::pending::<()>()).await
@@ -175,6 +185,8 @@ pub async fn serve(
             Ok(())
         }
     };
+    // What it leaves undone stands in the store.
+    linker.abort();
     app.store().close().await;
     Ok(outcome?)
 }

@@ -28,8 +28,13 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["tokio", "sqlx", "tonic", "axum"]),
     ("store", &["domain", "store"], &["tonic", "prost", "axum"]),
     (
+        "repository",
+        &["repository", "domain"],
+        &["sqlx", "tonic", "prost", "axum"],
+    ),
+    (
         "app",
-        &["app", "domain", "store", "clock"],
+        &["app", "domain", "store", "repository", "clock"],
         &["sqlx", "tonic", "prost", "axum"],
     ),
     (

@@ -7,7 +7,9 @@ pub mod deployment;
 pub mod directory;
 pub mod environment;
 pub mod event;
+pub mod link;
 pub mod protection;
+pub mod repository;
 pub mod token;
 pub mod wait;
 pub mod watch;
@@ -23,6 +25,7 @@ use crate::{
         error::Error,
         id::ProjectKey,
     },
+    repository::Repositories,
     store::{Encode, RequestKey, Store, Terms},
 };
 
@@ -35,6 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 pub struct App {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    repositories: Repositories,
 }
 
 /// How a caller wants a change made.
@@ -49,8 +53,12 @@ pub struct Mutation<A> {
 
 impl App {
     /// The use cases on a store.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, repositories: Repositories) -> Self {
+        Self {
+            store,
+            clock,
+            repositories,
+        }
     }
 
     /// The store.

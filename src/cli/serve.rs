@@ -24,7 +24,8 @@ use super::{Cause, Error, console};
 use crate::{
     app::App,
     clock::{Clock, SystemClock},
-    config::{self, GrpcUrl, StoreOptions, TargetOptions, TimeOptions},
+    config::{self, GrpcUrl, RepositoryOptions, StoreOptions, TargetOptions, TimeOptions},
+    repository::Repositories,
     rest, server,
 };
 
@@ -34,6 +35,9 @@ pub struct Both {
     #[expect(missing_docs, reason = "the group describes itself")]
     #[command(flatten)]
     pub store: StoreOptions,
+    #[expect(missing_docs, reason = "the group describes itself")]
+    #[command(flatten)]
+    pub repositories: config::RepositoryOptions,
     #[expect(missing_docs, reason = "the group describes itself")]
     #[command(flatten)]
     pub grpc: config::GrpcOptions,
@@ -55,6 +59,8 @@ Examples:
 pub struct GrpcAlone {
     #[command(flatten)]
     store: StoreOptions,
+    #[command(flatten)]
+    repositories: config::RepositoryOptions,
     #[command(flatten)]
     grpc: config::GrpcOptions,
     #[command(flatten)]
@@ -81,7 +87,7 @@ pub async fn both(options: Both) -> Result<(), Error> {
     let stop = stop_signal()?;
     let grpc = bind_grpc(&options.grpc).await?;
     let rest = bind_rest(&options.rest).await?;
-    let app = open(&options.store).await?;
+    let app = open(&options.store, &options.repositories).await?;
     info!(?options, "starting");
 
     let mut servers = Servers::new(options.time.drain_timeout);
@@ -96,7 +102,7 @@ pub async fn both(options: Both) -> Result<(), Error> {
 pub async fn grpc(options: GrpcAlone) -> Result<(), Error> {
     let stop = stop_signal()?;
     let grpc = bind_grpc(&options.grpc).await?;
-    let app = open(&options.store).await?;
+    let app = open(&options.store, &options.repositories).await?;
     info!(?options, "starting");
 
     let mut servers = Servers::new(options.time.drain_timeout);
@@ -118,8 +124,9 @@ pub async fn rest(options: RestAlone) -> Result<(), Error> {
 }
 
 /// Opens the store by the machine's clock, and tells where a new one keeps its administrator's token.
-pub async fn open(store: &StoreOptions) -> Result<App, Error> {
-    let (app, root_token) = open_by(store, Arc::new(SystemClock)).await?;
+pub async fn open(store: &StoreOptions, repositories: &RepositoryOptions) -> Result<App, Error> {
+    let repositories = repositories.repositories()?;
+    let (app, root_token) = open_by(store, Arc::new(SystemClock), repositories).await?;
     if let Some(root_token) = root_token {
         console::say(format_args!(
             "the token of the administrator root is in {}",
@@ -130,9 +137,13 @@ pub async fn open(store: &StoreOptions) -> Result<App, Error> {
 }
 
 /// Opens the store by any clock; answers also the file with the administrator's token, if it was written now.
-pub async fn open_by(store: &StoreOptions, clock: Arc<dyn Clock>) -> Result<(App, Option<PathBuf>), Error> {
+pub async fn open_by(
+    store: &StoreOptions,
+    clock: Arc<dyn Clock>,
+    repositories: Repositories,
+) -> Result<(App, Option<PathBuf>), Error> {
     let url = prepare(store)?;
-    server::open_app(&url, &store.data_dir, clock)
+    server::open_app(&url, &store.data_dir, clock, repositories)
         .await
         .map_err(|error| Error::Store(error.into()))
 }

@@ -370,8 +370,8 @@ pub fn project(project: &Project) -> pb::Project {
         created_at: Some(timestamp(project.created_at)),
         updated_at: Some(timestamp(project.updated_at)),
         etag: project.etag(),
-        forward_deployment_enabled: true,
-        forward_deployment_rollback_allowed: true,
+        forward_deployment_enabled: project.forward_deployment_enabled,
+        forward_deployment_rollback_allowed: project.forward_deployment_rollback_allowed,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod approval;
 pub mod auth;
+mod commit;
 mod convert;
 mod deployment;
 mod directory;
@@ -11,6 +12,7 @@ mod gate;
 mod metadata;
 mod page_token;
 mod protection;
+mod repository;
 pub mod request;
 mod status;
 mod token;

@@ -37,6 +37,8 @@ pub(super) async fn update(call: Call) -> Answer {
             .choice("visibility", words::VISIBILITIES)
             .given()
             .map(i32::from),
+        forward_deployment_enabled: input.boolean("ci_forward_deployment_enabled"),
+        forward_deployment_rollback_allowed: input.boolean("ci_forward_deployment_rollback_allowed"),
         allow_self_approval: input.boolean("allow_pipeline_trigger_approve_deployment"),
         ..Default::default()
     };

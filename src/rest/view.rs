@@ -363,9 +363,8 @@ impl Project {
             builds_access_level: "enabled",
             environments_access_level: "enabled",
             repository_access_level: "enabled",
-            // Deployments of the API are never held back as outdated.
-            ci_forward_deployment_enabled: false,
-            ci_forward_deployment_rollback_allowed: true,
+            ci_forward_deployment_enabled: project.forward_deployment_enabled,
+            ci_forward_deployment_rollback_allowed: project.forward_deployment_rollback_allowed,
             allow_pipeline_trigger_approve_deployment: project.allow_self_approval,
             permissions: None,
             basic: ProjectBasic::new(project, base),

@@ -31,9 +31,10 @@ use crate::domain::{
     event::{Event, ProjectChange},
     gate::{Gate, Unreachable},
     id::{
-        ContainerKey, DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, Place, ProjectId,
-        ProjectKey, TokenId, UserId, UserKey,
+        ContainerKey, DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, MergeRequestId, Place,
+        ProjectId, ProjectKey, TokenId, UserId, UserKey,
     },
+    link::{LinkTask, Shipped},
     page::{Page, PageRequest},
     person::Person,
     protection::{Nameable, ProtectedEnvironment},
@@ -409,6 +410,24 @@ pub struct DirectoryAnswer {
     pub created: bool,
 }
 
+/// What is due to be linked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// A deployment.
+    Link(Box<LinkTask>),
+    /// Nothing any more: it is no longer successful, or of an environment that is not linked.
+    Forget(DeploymentId),
+}
+
+/// What came of linking a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// So many merge requests were linked.
+    Done(u64),
+    /// Something changed meanwhile: it is still due.
+    Changed,
+}
+
 /// The store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -561,6 +580,31 @@ pub trait Store: Send + Sync + 'static {
 
     /// The number of a project's last event, 0 where nothing has happened; none: there is no such project.
     async fn event_last(&self, project: ProjectId) -> Result<Option<i64>>;
+
+    /// The deployment that has been due for the longest time to be linked to what it shipped.
+    async fn link_due(&self, now: Time) -> Result<Option<Due>>;
+
+    /// Links a deployment to the merge requests found by `shipped`, unless its project, environment or predecessor is
+    /// not what it was when the task was read. It is due no more.
+    async fn link(&self, task: &LinkTask, shipped: Shipped, now: Time) -> Result<Linked>;
+
+    /// Lets a deployment be due again later.
+    async fn link_put_off(&self, deployment: DeploymentId, due_at: Time) -> Result<()>;
+
+    /// A deployment is due no more.
+    async fn link_forget(&self, deployment: DeploymentId) -> Result<()>;
+
+    /// Returns when something may have become due to be linked since this was last asked. For one listener.
+    async fn link_told(&self);
+
+    /// The merge requests of a project found by `shipped` that were not shipped to the environment before, the latest
+    /// first.
+    async fn link_preview(
+        &self,
+        project: ProjectId,
+        environment: EnvironmentId,
+        shipped: &Shipped,
+    ) -> Result<Vec<MergeRequestId>>;
 
     /// Lets one wait for events of these projects, and for their end. Made before the logs are read, nothing that is
     /// not read goes unnoticed.

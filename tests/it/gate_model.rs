@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use crate::support::{Client, TestServer, in_group, in_project, project_at};
+use crate::support::{Client, TestServer, dice::Dice, in_group, in_project, project_at};
 use model::{GROUPS, Model, PROJECTS, Place, USERS};
 
 /// How many histories, and of how many steps each.
@@ -39,32 +39,6 @@ const STATUSES: [(&str, S); 6] = [
     ("canceled", S::Canceled),
     ("blocked", S::Blocked),
 ];
-
-/// Numbers that are the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, count: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(count).unwrap()).unwrap()
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-
-    /// True once in `count` times.
-    fn once_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-}
 
 /// A history in the making: the server, the model, and what happened so far.
 struct History {

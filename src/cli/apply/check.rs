@@ -196,6 +196,8 @@ impl Check {
             default_branch: raw.default_branch,
             archived: raw.archived,
             allow_self_approval: raw.allow_pipeline_trigger_approve_deployment,
+            forward_deployment_enabled: raw.ci_forward_deployment_enabled,
+            forward_deployment_rollback_allowed: raw.ci_forward_deployment_rollback_allowed,
         }
     }
 

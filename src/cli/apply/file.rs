@@ -57,6 +57,8 @@ pub(super) struct Project {
     pub default_branch: Option<String>,
     pub archived: Option<bool>,
     pub allow_pipeline_trigger_approve_deployment: Option<bool>,
+    pub ci_forward_deployment_enabled: Option<bool>,
+    pub ci_forward_deployment_rollback_allowed: Option<bool>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -34,6 +34,7 @@ use crate::{
         CreateDeploymentRequest, CreateTokenRequest, DeploymentStatus, ProjectRef, TokenScope,
         UpdateDeploymentStatusRequest,
     },
+    repository::Repositories,
 };
 
 /// The options of `gatehouse demo`.
@@ -91,7 +92,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         Arc::new(SystemClock),
     ));
     let store = StoreOptions::within(folder.path());
-    let (app, _) = serve::open_by(&store, Arc::<DemoClock>::clone(&clock)).await?;
+    let (app, _) = serve::open_by(&store, Arc::<DemoClock>::clone(&clock), Repositories::none()).await?;
 
     let grpc_url = GrpcUrl::from(serve::within_reach(grpc_address));
     let mut servers = Servers::new(options.time.drain_timeout);

@@ -177,6 +177,12 @@ pub struct Project {
     pub archived: bool,
     /// Whether who records a deployment may approve it themself (decision 8).
     pub allow_self_approval: bool,
+    /// Whether outdated deployment jobs may not start (contract 1.3).
+    pub forward_deployment_enabled: bool,
+    /// Whether a job that has ended may all the same be run again, to roll back.
+    pub forward_deployment_rollback_allowed: bool,
+    /// Where its git repository is, below the repository root; none: it has none attached.
+    pub repository: Option<String>,
     /// The group it is in.
     pub group: Group,
     /// Who created it.

@@ -29,6 +29,10 @@ pub struct CreateProject {
     pub archived: bool,
     /// Whether who records a deployment may approve it themself.
     pub allow_self_approval: bool,
+    /// Whether outdated deployment jobs may not start; absent: they may not.
+    pub forward_deployment_enabled: Option<bool>,
+    /// Whether a job that has ended may all the same be run again; absent: it may.
+    pub forward_deployment_rollback_allowed: Option<bool>,
 }
 
 /// What a caller wants changed; what is absent stays.
@@ -46,6 +50,10 @@ pub struct UpdateProject {
     pub archived: Option<bool>,
     /// Whether who records a deployment may approve it themself.
     pub allow_self_approval: Option<bool>,
+    /// Whether outdated deployment jobs may not start (contract 1.3).
+    pub forward_deployment_enabled: Option<bool>,
+    /// Whether a job that has ended may all the same be run again, to roll back.
+    pub forward_deployment_rollback_allowed: Option<bool>,
 }
 
 /// A project about to be made.
@@ -71,6 +79,10 @@ pub struct NewProject {
     pub allow_self_approval: bool,
     /// Who creates it.
     pub creator_id: UserId,
+    /// Whether outdated deployment jobs may not start (contract 1.3).
+    pub forward_deployment_enabled: bool,
+    /// Whether a job that has ended may all the same be run again, to roll back.
+    pub forward_deployment_rollback_allowed: bool,
 }
 
 impl UpdateProject {
@@ -84,6 +96,8 @@ impl UpdateProject {
             default_branch: self.default_branch.clone().unwrap_or_default(),
             archived: self.archived.unwrap_or_default(),
             allow_self_approval: self.allow_self_approval.unwrap_or_default(),
+            forward_deployment_enabled: self.forward_deployment_enabled,
+            forward_deployment_rollback_allowed: self.forward_deployment_rollback_allowed,
         }
     }
 
@@ -127,6 +141,8 @@ pub fn create_project(
         default_branch: branch,
         archived: command.archived,
         allow_self_approval: command.allow_self_approval,
+        forward_deployment_enabled: command.forward_deployment_enabled.unwrap_or(true),
+        forward_deployment_rollback_allowed: command.forward_deployment_rollback_allowed.unwrap_or(true),
         creator_id: creator,
         group: group.clone(),
     })])
@@ -163,6 +179,12 @@ impl Project {
             visibility: command.visibility.unwrap_or(self.visibility),
             archived: command.archived.unwrap_or(self.archived),
             allow_self_approval: command.allow_self_approval.unwrap_or(self.allow_self_approval),
+            forward_deployment_enabled: command
+                .forward_deployment_enabled
+                .unwrap_or(self.forward_deployment_enabled),
+            forward_deployment_rollback_allowed: command
+                .forward_deployment_rollback_allowed
+                .unwrap_or(self.forward_deployment_rollback_allowed),
             ..self.clone()
         };
         if after == *self {
@@ -171,6 +193,19 @@ impl Project {
         after.updated_at = now;
         after.version += 1;
         Ok(vec![DirectoryChange::ProjectUpdated(after)])
+    }
+
+    /// Decides what attaching a repository changes, or, with none, detaching it: nothing, where nothing would differ.
+    pub fn attach(&self, repository: Option<&str>, now: Time) -> Vec<DirectoryChange> {
+        if self.repository.as_deref() == repository {
+            return Vec::new();
+        }
+        vec![DirectoryChange::ProjectUpdated(Self {
+            repository: repository.map(str::to_owned),
+            updated_at: now,
+            version: self.version + 1,
+            ..self.clone()
+        })]
     }
 
     /// The change that deletes the project.

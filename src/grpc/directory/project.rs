@@ -46,6 +46,8 @@ fn create_command(request: &pb::CreateProjectRequest) -> Result<CreateProject, E
         default_branch: request.default_branch.clone(),
         archived: false,
         allow_self_approval: request.allow_self_approval,
+        forward_deployment_enabled: request.forward_deployment_enabled,
+        forward_deployment_rollback_allowed: request.forward_deployment_rollback_allowed,
     })
 }
 
@@ -60,6 +62,8 @@ fn update_command(request: &pb::UpdateProjectRequest) -> Result<UpdateProject, E
         default_branch: request.default_branch.clone(),
         archived: request.archived,
         allow_self_approval: request.allow_self_approval,
+        forward_deployment_enabled: request.forward_deployment_enabled,
+        forward_deployment_rollback_allowed: request.forward_deployment_rollback_allowed,
     })
 }
 

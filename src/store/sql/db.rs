@@ -2,6 +2,7 @@
 
 use super::{
     commit::CommitRow,
+    link::{LinkRow, RevisionRow},
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
         GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
@@ -30,6 +31,8 @@ pub trait Db:
     + Reads<GroupRow>
     + Reads<GroupViewRow>
     + Reads<LevelRow>
+    + Reads<LinkRow>
+    + Reads<RevisionRow>
     + Reads<LockRow>
     + Reads<MembershipRow>
     + Reads<PlaceRow>

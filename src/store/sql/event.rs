@@ -24,19 +24,32 @@ use crate::{
     store::{Result, StoreError},
 };
 
-/// The projects that a transaction tells something of: who waits on them is woken once it is committed.
+/// What a transaction tells of: who waits for it is woken once it is committed.
 #[derive(Debug, Default)]
-pub struct Told(BTreeSet<ProjectId>);
+pub struct Told {
+    projects: BTreeSet<ProjectId>,
+    link_work: bool,
+}
 
 impl Told {
     /// Notes a project.
     pub fn note(&mut self, project: ProjectId) {
-        self.0.insert(project);
+        self.projects.insert(project);
+    }
+
+    /// Notes that there is something to link.
+    pub fn link_work(&mut self) {
+        self.link_work = true;
+    }
+
+    /// Whether there is something to link.
+    pub fn has_link_work(&self) -> bool {
+        self.link_work
     }
 
     /// The projects.
     pub fn into_projects(self) -> BTreeSet<ProjectId> {
-        self.0
+        self.projects
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     event::{self, Log, Told},
     failed,
     gate::{self, Touched},
-    project, protection,
+    link, project, protection,
     row::{LockRow, millis},
     seam::sql,
 };
@@ -15,7 +15,7 @@ use crate::{
     domain::{
         Time,
         approval::{ApprovalDraft, ApprovalStatus},
-        deployment::{Deployment, EnvironmentSlot, NewDeployment},
+        deployment::{Deployment, DeploymentStatus, EnvironmentSlot, NewDeployment},
         directory::{Container, Project},
         environment::{Environment, NewEnvironment},
         event::{EventKind, EventSubject, ProjectChange},
@@ -101,7 +101,8 @@ impl<'a, DB: Db> Ledger<'a, DB> {
                 deployment::update::<DB>(&mut *self.connection, after).await?;
                 let subject = event::deployment(after, Some(*before), Some(after.status));
                 self.answer.deployment = Some(Deployment::clone(after));
-                self.append(EventKind::DeploymentStatusChanged, &subject).await
+                self.append(EventKind::DeploymentStatusChanged, &subject).await?;
+                self.note_success(after).await
             }
             ProjectChange::DeploymentDeleted(deleted) => {
                 deployment::delete::<DB>(&mut *self.connection, deleted.id).await?;
@@ -185,8 +186,25 @@ impl<'a, DB: Db> Ledger<'a, DB> {
                 id: id.0,
             })?;
         let subject = event::deployment(&created, None, Some(created.status));
-        self.answer.deployment = Some(created);
-        self.append(EventKind::DeploymentCreated, &subject).await
+        self.answer.deployment = Some(created.clone());
+        self.append(EventKind::DeploymentCreated, &subject).await?;
+        self.note_success(&created).await
+    }
+
+    /// Notes that what a successful deployment shipped is to be linked to it.
+    async fn note_success(&mut self, deployment: &Deployment) -> Result<()> {
+        if deployment.status == DeploymentStatus::Success
+            && link::note::<DB>(
+                &mut *self.connection,
+                self.log.project,
+                deployment.id,
+                self.log.now,
+            )
+            .await?
+        {
+            self.log.told.link_work();
+        }
+        Ok(())
     }
 
     async fn submit(

@@ -11,6 +11,7 @@ mod event;
 mod gate;
 mod group;
 mod ledger;
+mod link;
 mod membership;
 mod page;
 mod person;
@@ -26,8 +27,11 @@ mod share;
 mod token;
 mod user;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::{Pool, Transaction, pool::PoolConnection};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 pub use db::Db;
@@ -43,17 +47,18 @@ use crate::{
         event::{Event, ProjectChange},
         gate::Gate,
         id::{
-            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, TokenId,
-            UserId, UserKey,
+            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, MergeRequestId, ProjectId,
+            ProjectKey, TokenId, UserId, UserKey,
         },
+        link::{LinkTask, Shipped},
         page::{Page, PageRequest, TOTAL_MAX},
         person::Person,
         protection::ProtectedEnvironment,
         token::{SecretHash, Token},
     },
     store::{
-        Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, ProjectAnswer, ProjectState, Result,
-        Select, Store, StoreError, Terms, Wanted,
+        Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Due, Linked, ProjectAnswer,
+        ProjectState, Result, Select, Store, StoreError, Terms, Wanted,
         wake::{Subscription, WakeUps},
     },
 };
@@ -68,7 +73,23 @@ pub struct SqlStore<DB: Db> {
     writer: Pool<DB>,
     reader: Pool<DB>,
     tasks: TaskTracker,
-    wake_ups: WakeUps,
+    wake: Wake,
+}
+
+/// Who is to be woken by what was committed.
+#[derive(Clone, Default)]
+struct Wake {
+    events: WakeUps,
+    linker: Arc<Notify>,
+}
+
+impl Wake {
+    fn up(&self, told: Told) {
+        if told.has_link_work() {
+            self.linker.notify_one();
+        }
+        self.events.wake(told.into_projects());
+    }
 }
 
 /// Work inside a write transaction; may be done again on another one.
@@ -94,7 +115,7 @@ impl<DB: Db> SqlStore<DB> {
             writer,
             reader,
             tasks: TaskTracker::new(),
-            wake_ups: WakeUps::default(),
+            wake: Wake::default(),
         }
     }
 
@@ -115,33 +136,25 @@ impl<DB: Db> SqlStore<DB> {
     /// Does `work` in a write transaction of its own, on a task of its own: a caller that goes away in the middle can
     /// neither tear a transaction nor leave its outcome open.
     async fn write<W: Work<DB>>(&self, work: W) -> Result<W::Output> {
-        let (writer, wake_ups) = (self.writer.clone(), self.wake_ups.clone());
+        let (writer, wake) = (self.writer.clone(), self.wake.clone());
         self.tasks
-            .spawn(async move { write_retrying(&writer, &work, &wake_ups).await })
+            .spawn(async move { write_retrying(&writer, &work, &wake).await })
             .await
             .map_err(|error| StoreError::Other(error.into()))?
     }
 }
 
-async fn write_retrying<DB: Db, W: Work<DB>>(
-    writer: &Pool<DB>,
-    work: &W,
-    wake_ups: &WakeUps,
-) -> Result<W::Output> {
+async fn write_retrying<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W, wake: &Wake) -> Result<W::Output> {
     let mut attempt = 1;
     loop {
-        match write_once(writer, work, wake_ups).await {
+        match write_once(writer, work, wake).await {
             Err(StoreError::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
             outcome => return outcome,
         }
     }
 }
 
-async fn write_once<DB: Db, W: Work<DB>>(
-    writer: &Pool<DB>,
-    work: &W,
-    wake_ups: &WakeUps,
-) -> Result<W::Output> {
+async fn write_once<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W, wake: &Wake) -> Result<W::Output> {
     let mut told = Told::default();
     let mut transaction: Transaction<'static, DB> =
         writer.begin_with(DB::BEGIN_WRITE).await.map_err(failed::<DB>)?;
@@ -157,7 +170,7 @@ async fn write_once<DB: Db, W: Work<DB>>(
         Keep::Yes => {
             let committed = transaction.commit().await;
             // Also where the outcome is unknown: who is woken looks for themself.
-            wake_ups.wake(told.into_projects());
+            wake.up(told);
             committed.map_err(|error| match DB::classify(&error) {
                 Class::Gone => StoreError::OutcomeUnknown(error),
                 _ => failed::<DB>(error),
@@ -413,8 +426,38 @@ impl<DB: Db> Store for SqlStore<DB> {
         event::last::<DB>(&mut *self.read().await?, project).await
     }
 
+    async fn link_due(&self, now: Time) -> Result<Option<Due>> {
+        link::due::<DB>(&mut *self.moment().await?, now).await
+    }
+
+    async fn link(&self, task: &LinkTask, shipped: Shipped, now: Time) -> Result<Linked> {
+        let task = task.clone();
+        self.write(link::Link { task, shipped, now }).await
+    }
+
+    async fn link_put_off(&self, deployment: DeploymentId, due_at: Time) -> Result<()> {
+        self.write(link::PutOff { deployment, due_at }).await
+    }
+
+    async fn link_forget(&self, deployment: DeploymentId) -> Result<()> {
+        self.write(link::Forget(deployment)).await
+    }
+
+    async fn link_told(&self) {
+        self.wake.linker.notified().await;
+    }
+
+    async fn link_preview(
+        &self,
+        project: ProjectId,
+        environment: EnvironmentId,
+        shipped: &Shipped,
+    ) -> Result<Vec<MergeRequestId>> {
+        link::would_link::<DB>(&mut *self.moment().await?, project, environment, shipped).await
+    }
+
     fn subscribe(&self, projects: &[ProjectId]) -> Subscription {
-        self.wake_ups.subscribe(projects.iter().copied())
+        self.wake.events.subscribe(projects.iter().copied())
     }
 
     async fn ping(&self) -> Result<()> {

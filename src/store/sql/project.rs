@@ -20,7 +20,7 @@ use crate::{
 
 /// The columns of a [`super::row::ProjectRow`].
 pub const COLUMNS: &str = "SELECT p.id, p.path, p.full_path, p.name, p.description, p.visibility, p.default_branch, \
-     p.archived, p.allow_self_approval, p.creator_id, p.created_at, p.updated_at, p.version, g.id AS group_id, \
+     p.archived, p.allow_self_approval, p.forward_deployment_enabled, p.forward_deployment_rollback_allowed, p.repository_path, p.creator_id, p.created_at, p.updated_at, p.version, g.id AS group_id, \
      g.parent_id AS group_parent_id, g.path AS group_path, g.full_path AS group_full_path, g.name AS group_name, \
      g.full_name AS group_full_name, g.description AS group_description, g.visibility AS group_visibility, \
      g.created_at AS group_created_at, g.version AS group_version";
@@ -113,7 +113,8 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, n
     let (id,) = sql::<DB>(
         "INSERT INTO projects (group_id, path, full_path, full_path_key, name, description, visibility, \
          default_branch, archived, allow_self_approval, creator_id, created_at, updated_at, version, last_iid, \
-         last_event, latest_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, 0, $14) RETURNING id",
+         last_event, latest_at, forward_deployment_enabled, forward_deployment_rollback_allowed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, 0, $14, $15, $16) RETURNING id",
     )
     .bind(new.group.id.0)
     .bind(new.path.clone())
@@ -129,6 +130,8 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, n
     .bind(millis(now))
     .bind(millis(now))
     .bind(millis(now))
+    .bind(new.forward_deployment_enabled)
+    .bind(new.forward_deployment_rollback_allowed)
     .one::<(i64,)>(connection)
     .await
     .map_err(failed::<DB>)?;
@@ -142,6 +145,9 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, n
         default_branch: new.default_branch.clone(),
         archived: new.archived,
         allow_self_approval: new.allow_self_approval,
+        forward_deployment_enabled: new.forward_deployment_enabled,
+        forward_deployment_rollback_allowed: new.forward_deployment_rollback_allowed,
+        repository: None,
         group: new.group.clone(),
         creator_id: new.creator_id,
         created_at: now,
@@ -154,7 +160,8 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewProject, n
 pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Project) -> Result<()> {
     sql::<DB>(
         "UPDATE projects SET name = $2, description = $3, visibility = $4, default_branch = $5, archived = $6, \
-         allow_self_approval = $7, updated_at = $8, version = $9 WHERE id = $1",
+         allow_self_approval = $7, updated_at = $8, version = $9, forward_deployment_enabled = $10, \
+         forward_deployment_rollback_allowed = $11, repository_path = $12 WHERE id = $1",
     )
     .bind(after.id.0)
     .bind(after.name.clone())
@@ -165,6 +172,9 @@ pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Project) ->
     .bind(after.allow_self_approval)
     .bind(millis(after.updated_at))
     .bind(after.version)
+    .bind(after.forward_deployment_enabled)
+    .bind(after.forward_deployment_rollback_allowed)
+    .bind(after.repository.clone())
     .run(connection)
     .await
     .map_err(failed::<DB>)?;

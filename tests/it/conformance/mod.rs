@@ -441,6 +441,8 @@ async fn make_project(
         archived: false,
         allow_self_approval: false,
         creator_id: actor.id,
+        forward_deployment_enabled: true,
+        forward_deployment_rollback_allowed: true,
     };
     let select = DirectorySelect::User(UserKey::Id(actor.id));
     facts(store, actor, select, vec![DirectoryChange::ProjectCreated(new)])

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatehouse::{clock::SystemClock, first_start::ROOT_TOKEN_FILE, rest::Options, server};
+use gatehouse::{
+    clock::SystemClock, first_start::ROOT_TOKEN_FILE, repository::Repositories, rest::Options, server,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +25,7 @@ async fn a_server_that_is_away_is_told_and_served_again_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
     let open = async || {
-        server::open_app(&url, folder.path(), Arc::new(SystemClock))
+        server::open_app(&url, folder.path(), Arc::new(SystemClock), Repositories::none())
             .await
             .unwrap()
             .0

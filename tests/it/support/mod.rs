@@ -1,6 +1,8 @@
 //! What the tests share: a server of their own on a free port, clients with tokens, a small world to play in.
 
+pub mod dice;
 pub mod entry;
+pub mod git;
 pub mod process;
 pub mod rest;
 
@@ -14,10 +16,13 @@ use gatehouse::{
         self as pb, AccessLevel, approval_service_client::ApprovalServiceClient, container_ref,
         deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
         environment_service_client::EnvironmentServiceClient, event_service_client::EventServiceClient,
-        group_ref, metadata_service_client::MetadataServiceClient, project_ref,
+        group_ref, merge_request_service_client::MergeRequestServiceClient,
+        metadata_service_client::MetadataServiceClient, project_ref,
         protected_environment_service_client::ProtectedEnvironmentServiceClient,
-        token_service_client::TokenServiceClient, user_ref,
+        repository_service_client::RepositoryServiceClient, token_service_client::TokenServiceClient,
+        user_ref,
     },
+    repository::Repositories,
     server,
 };
 use tempfile::TempDir;
@@ -84,9 +89,16 @@ impl TestServer {
 
     /// A server by this clock.
     pub async fn start_with(clock: Arc<dyn Clock>) -> Self {
+        Self::start_on(clock, Repositories::none()).await
+    }
+
+    /// A server by this clock, with these repositories to attach.
+    pub async fn start_on(clock: Arc<dyn Clock>, repositories: Repositories) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
-        let (app, _) = server::open_app(&url, folder.path(), clock).await.unwrap();
+        let (app, _) = server::open_app(&url, folder.path(), clock, repositories)
+            .await
+            .unwrap();
         let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE))
             .unwrap()
             .trim()
@@ -165,6 +177,14 @@ impl TestServer {
 
     pub fn approvals(&self, token: &str) -> ApprovalServiceClient<Client> {
         ApprovalServiceClient::new(self.client(token))
+    }
+
+    pub fn repositories(&self, token: &str) -> RepositoryServiceClient<Client> {
+        RepositoryServiceClient::new(self.client(token))
+    }
+
+    pub fn merge_requests(&self, token: &str) -> MergeRequestServiceClient<Client> {
+        MergeRequestServiceClient::new(self.client(token))
     }
 
     pub fn events(&self, token: &str) -> EventServiceClient<Client> {
@@ -288,6 +308,14 @@ impl World {
         Self::on(TestServer::start().await).await
     }
 
+    /// The world on a new server that has a folder of repositories; answers the folder too.
+    pub async fn with_repositories() -> (Self, TempDir) {
+        let root = tempfile::tempdir().unwrap();
+        let repositories = Repositories::below(root.path()).unwrap();
+        let server = TestServer::start_on(Arc::new(SystemClock), repositories).await;
+        (Self::on(server).await, root)
+    }
+
     /// The world on this server.
     pub async fn on(server: TestServer) -> Self {
         server.group("acme").await;
@@ -336,6 +364,29 @@ impl World {
             .unwrap();
         answer.into_inner().deployment.unwrap()
     }
+}
+
+/// A channel to a server elsewhere, for the holder of `token`.
+pub fn dial(url: &str, token: &str) -> Client {
+    let channel = Endpoint::try_from(url.to_owned()).unwrap().connect_lazy();
+    InterceptedService::new(channel, As::holder(token))
+}
+
+/// Makes the project `acme/web` on a server elsewhere, and answers its id.
+pub async fn first_project(client: &Client) -> i64 {
+    let mut directory = DirectoryServiceClient::new(client.clone());
+    let group = pb::CreateGroupRequest {
+        path: "acme".into(),
+        ..Default::default()
+    };
+    directory.create_group(group).await.unwrap();
+    let project = pb::CreateProjectRequest {
+        group: Some(group_at("acme")),
+        path: "web".into(),
+        ..Default::default()
+    };
+    let made = directory.create_project(project).await.unwrap().into_inner();
+    made.project.unwrap().id
 }
 
 /// The commit of the documented examples.

@@ -20,6 +20,8 @@ pub struct Project {
     pub archived: Option<bool>,
     /// Whether who records a deployment may approve it themself.
     pub allow_self_approval: Option<bool>,
+    pub forward_deployment_enabled: Option<bool>,
+    pub forward_deployment_rollback_allowed: Option<bool>,
 }
 
 impl Entry for Project {
@@ -69,6 +71,16 @@ impl Entry for Project {
                 &found.allow_self_approval,
                 self.allow_self_approval,
             ),
+            differs(
+                "ci_forward_deployment_enabled",
+                &found.forward_deployment_enabled,
+                self.forward_deployment_enabled,
+            ),
+            differs(
+                "ci_forward_deployment_rollback_allowed",
+                &found.forward_deployment_rollback_allowed,
+                self.forward_deployment_rollback_allowed,
+            ),
         ])
     }
 
@@ -84,8 +96,8 @@ impl Entry for Project {
             allow_self_approval: self.allow_self_approval.unwrap_or_default(),
             request_id,
             validate_only: false,
-            forward_deployment_enabled: None,
-            forward_deployment_rollback_allowed: None,
+            forward_deployment_enabled: self.forward_deployment_enabled,
+            forward_deployment_rollback_allowed: self.forward_deployment_rollback_allowed,
         };
         Ok(server
             .directory()
@@ -108,8 +120,8 @@ impl Entry for Project {
             etag,
             request_id,
             validate_only: false,
-            forward_deployment_enabled: None,
-            forward_deployment_rollback_allowed: None,
+            forward_deployment_enabled: self.forward_deployment_enabled,
+            forward_deployment_rollback_allowed: self.forward_deployment_rollback_allowed,
         };
         Ok(server
             .directory()

@@ -1,0 +1,89 @@
+//! Linking merge requests to the deployments that shipped them: after the answer, from a list in the store (contract 1.5).
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use crate::{
+    domain::{
+        error::Error,
+        link::{LinkTask, Revision, Shipped},
+    },
+    store::{Due, Linked},
+};
+
+/// How often to look for what is due, at the least: what was put off makes no noise when its time has come.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+impl App {
+    /// Links what is due, and goes on to do so until told to stop.
+    pub async fn link_until(&self, stopping: &CancellationToken) {
+        while !stopping.is_cancelled() {
+            match self.link_next().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::error!(?error, "cannot link merge requests"),
+            }
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                // Either way it is time to look.
+                _ = timeout(LOOK_EVERY, self.store.link_told()) => {}
+            }
+        }
+    }
+
+    /// Links the deployment that has been due for the longest time; answers whether there was one.
+    pub async fn link_next(&self) -> Result<bool, Error> {
+        let now = self.now();
+        let task = match self.store.link_due(now).await? {
+            None => return Ok(false),
+            Some(Due::Forget(deployment)) => {
+                self.store.link_forget(deployment).await?;
+                return Ok(true);
+            }
+            Some(Due::Link(task)) => task,
+        };
+        match self.shipped(&task).await {
+            Ok(shipped) => match self.store.link(&task, shipped, now).await? {
+                Linked::Done(count) => {
+                    tracing::debug!(deployment = task.deployment.0, count, "linked merge requests");
+                }
+                Linked::Changed => {}
+            },
+            Err(error) => {
+                tracing::warn!(?error, deployment = task.deployment.0, "linking is put off");
+                let due_at = task.due_again(now);
+                self.store.link_put_off(task.deployment, due_at).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// By what to find the merge requests that a deployment shipped.
+    pub(super) async fn shipped(&self, task: &LinkTask) -> Result<Shipped, Error> {
+        let (Some(path), Some((_, previous))) = (&task.repository, &task.previous) else {
+            return Ok(task.shipped(None));
+        };
+        let base = self.commit_of(path, previous).await?;
+        let head = self.commit_of(path, &task.revision).await?;
+        let range = match (base, head) {
+            (Some(base), Some(head)) => self.repositories.range(path, &base, &head).await?,
+            _ => None,
+        };
+        Ok(task.shipped(range.map(|range| range.ids)))
+    }
+
+    /// The full id of a deployment's commit. One that was recorded before the repository was attached is looked up.
+    async fn commit_of(&self, path: &str, revision: &Revision) -> Result<Option<String>, Error> {
+        if let Some(commit) = &revision.commit {
+            return Ok(Some(commit.clone()));
+        }
+        let found = self
+            .repositories
+            .resolve(path, vec![revision.sha.clone()])
+            .await?;
+        Ok(found.into_iter().flatten().next().map(|commit| commit.id))
+    }
+}

@@ -1,0 +1,302 @@
+//! Linking merge requests to the deployments that shipped them. What is to be linked stands in the store, written with the
+//! success: so it is done once, whenever, and by whomever.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use sqlx::FromRow;
+
+use super::{
+    Db, Keep, Work, commit, environment,
+    event::Told,
+    failed, ledger,
+    row::{inconsistent, millis, time},
+    seam::{Stmt, sql},
+};
+use crate::{
+    domain::{
+        Time,
+        deployment::DeploymentStatus,
+        id::{DeploymentId, EnvironmentId, EnvironmentKey, MergeRequestId, ProjectId, ProjectKey},
+        link::{self, LinkTask, Revision, Shipped},
+    },
+    store::{Due, Linked, Result},
+};
+
+/// How many commits one statement asks for.
+const CHUNK: usize = 500;
+
+/// A deployment that is to be linked, or that was.
+#[derive(Debug, FromRow)]
+pub struct LinkRow {
+    pub deployment_id: i64,
+    pub attempts: i64,
+    pub project_id: i64,
+    pub environment_id: i64,
+    pub iid: i64,
+    #[sqlx(rename = "ref")]
+    pub git_ref: String,
+    pub sha: String,
+    pub commit_sha: Option<String>,
+    pub status: String,
+    pub finished_at: i64,
+    pub repository_path: Option<String>,
+}
+
+/// A deployment's commit.
+#[derive(Debug, FromRow)]
+pub struct RevisionRow {
+    pub id: i64,
+    pub sha: String,
+    pub commit_sha: Option<String>,
+}
+
+/// Notes that a deployment is to be linked. Where the project has no merge requests there is nothing to link; one that
+/// becomes known later brings its own note.
+pub async fn note<DB: Db>(
+    connection: &mut DB::Connection,
+    project: ProjectId,
+    deployment: DeploymentId,
+    now: Time,
+) -> Result<bool> {
+    sql::<DB>(
+        "INSERT INTO link_work (deployment_id, attempts, due_at) SELECT CAST($1 AS BIGINT), 0, CAST($2 AS BIGINT) \
+         WHERE EXISTS (SELECT 1 FROM merge_requests WHERE project_id = $3) ON CONFLICT (deployment_id) DO NOTHING",
+    )
+    .bind(deployment.0)
+    .bind(millis(now))
+    .bind(project.0)
+    .run(connection)
+    .await
+    .map(|noted| noted > 0)
+    .map_err(failed::<DB>)
+}
+
+fn select<DB: Db>() -> Stmt<DB> {
+    sql::<DB>(
+        "SELECT w.deployment_id, w.attempts, d.project_id, d.environment_id, d.iid, d.ref, d.sha, d.commit_sha, \
+         d.status, d.finished_at, p.repository_path FROM link_work w CROSS JOIN deployments d CROSS JOIN projects p \
+         WHERE d.id = w.deployment_id AND p.id = d.project_id",
+    )
+}
+
+/// The first task that is due. One that turns out to be none is told by its deployment alone.
+pub async fn due<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<Option<Due>> {
+    let row = select::<DB>()
+        .push_bind(" AND w.due_at <= ", millis(now))
+        .push(" ORDER BY w.due_at, w.deployment_id LIMIT 1")
+        .optional::<LinkRow>(&mut *connection)
+        .await
+        .map_err(failed::<DB>)?;
+    match row {
+        Some(row) => read::<DB>(connection, row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn read<DB: Db>(connection: &mut DB::Connection, row: LinkRow) -> Result<Due> {
+    let (id, project) = (DeploymentId(row.deployment_id), ProjectId(row.project_id));
+    let key = EnvironmentKey::Id(EnvironmentId(row.environment_id));
+    let environment = environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
+    let linked = environment.as_ref().is_some_and(link::is_linked);
+    if !linked || row.status != DeploymentStatus::Success.as_str() {
+        return Ok(Due::Forget(id));
+    }
+    let previous = sql::<DB>("SELECT id, sha, commit_sha FROM deployments")
+        .push_bind(" WHERE environment_id = ", row.environment_id)
+        .push_bind(" AND status = ", DeploymentStatus::Success.as_str().to_owned())
+        // Within a project iids grow with ids.
+        .push_bind(" AND iid < ", row.iid)
+        .push(" ORDER BY iid DESC LIMIT 1")
+        .optional::<RevisionRow>(&mut *connection)
+        .await
+        .map_err(failed::<DB>)?;
+    let sent = commit::sent_with::<DB>(connection, id).await?;
+    Ok(Due::Link(Box::new(LinkTask {
+        deployment: id,
+        project,
+        repository: row.repository_path,
+        environment: EnvironmentId(row.environment_id),
+        git_ref: row.git_ref,
+        revision: Revision {
+            sha: row.sha,
+            commit: row.commit_sha,
+        },
+        finished_at: time("deployments", "finished_at", id.0, row.finished_at)?,
+        previous: previous.map(|row| {
+            let revision = Revision {
+                sha: row.sha,
+                commit: row.commit_sha,
+            };
+            (DeploymentId(row.id), revision)
+        }),
+        sent: sent.into_iter().map(|commit| commit.id).collect(),
+        attempts: u32::try_from(row.attempts).map_err(|_| inconsistent("link_work", "attempts", id.0))?,
+    })))
+}
+
+/// One way to find merge requests, as far as one statement goes.
+enum Trace<'a> {
+    /// By commits.
+    Commits(&'a [String]),
+    /// By the commit whose id begins so.
+    Abbreviated(&'a str),
+    /// By the branch, merged by a time.
+    MergedInto(&'a str, Time),
+}
+
+/// All ways to find what shipped.
+fn traces(shipped: &Shipped) -> Vec<Trace<'_>> {
+    let mut traces: Vec<Trace<'_>> = shipped.commits.chunks(CHUNK).map(Trace::Commits).collect();
+    traces.extend(shipped.abbreviated.as_deref().map(Trace::Abbreviated));
+    let branch = shipped.merged_into.as_ref();
+    traces.extend(branch.map(|(branch, by)| Trace::MergedInto(branch, *by)));
+    traces
+}
+
+/// Adds the project's merge requests `m` that a trace leads to (contract 1.5): merged ones, and any with a cherry-pick.
+fn followed<DB: Db>(stmt: Stmt<DB>, trace: Trace<'_>, project: ProjectId) -> Stmt<DB> {
+    const BY_COMMIT: &str = " AND m.id IN (SELECT c.merge_request_id FROM merge_request_commits c \
+         JOIN merge_requests s ON s.id = c.merge_request_id \
+         WHERE (c.kind = 'cherry_pick' OR s.state = 'merged') AND c.project_id = ";
+    let stmt = stmt.push_bind(" FROM merge_requests m WHERE m.project_id = ", project.0);
+    match trace {
+        Trace::Commits(ids) => stmt
+            .push_bind(BY_COMMIT, project.0)
+            .push(" AND c.sha")
+            .push_in_texts(ids.iter().cloned())
+            .push(")"),
+        // Behind the last hexadecimal digit comes `g`.
+        Trace::Abbreviated(digits) => stmt
+            .push_bind(BY_COMMIT, project.0)
+            .push_bind(" AND c.sha >= ", digits.to_owned())
+            .push_bind(" AND c.sha < ", format!("{digits}g"))
+            .push(")"),
+        Trace::MergedInto(branch, by) => stmt
+            .push(" AND m.state = 'merged'")
+            .push_bind(" AND m.target_branch = ", branch.to_owned())
+            .push_bind(" AND (m.merged_at IS NULL OR m.merged_at <= ", millis(by))
+            .push(")"),
+    }
+}
+
+/// The merge requests that a deployment would be linked to, the latest first: those that were not shipped to the
+/// environment before.
+pub async fn would_link<DB: Db>(
+    connection: &mut DB::Connection,
+    project: ProjectId,
+    environment: EnvironmentId,
+    shipped: &Shipped,
+) -> Result<Vec<MergeRequestId>> {
+    let mut found = BTreeSet::new();
+    for trace in traces(shipped) {
+        let rows = followed(sql::<DB>("SELECT m.id"), trace, project)
+            .push(" AND m.id NOT IN (SELECT l.merge_request_id FROM deployment_merge_requests l")
+            .push_bind(" WHERE l.environment_id = ", environment.0)
+            .push(")")
+            .all::<(i64,)>(&mut *connection)
+            .await
+            .map_err(failed::<DB>)?;
+        found.extend(rows.into_iter().map(|(id,)| id));
+    }
+    Ok(found.into_iter().rev().map(MergeRequestId).collect())
+}
+
+/// Links what a deployment shipped, and takes the task off the list.
+pub struct Link {
+    /// The task, as it was read.
+    pub task: LinkTask,
+    /// By what merge requests are found.
+    pub shipped: Shipped,
+    /// When.
+    pub now: Time,
+}
+
+#[async_trait]
+impl<DB: Db> Work<DB> for Link {
+    type Output = Linked;
+
+    async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<(Linked, Keep)> {
+        let key = ProjectKey::Id(self.task.project);
+        ledger::lock::<DB>(&mut *connection, &key, self.now).await?;
+        let row = select::<DB>()
+            .push_bind(" AND w.deployment_id = ", self.task.deployment.0)
+            .optional::<LinkRow>(&mut *connection)
+            .await
+            .map_err(failed::<DB>)?;
+        let Some(row) = row else {
+            // Somebody else did it, or the deployment is gone.
+            return Ok((Linked::Done(0), Keep::No));
+        };
+        match read::<DB>(&mut *connection, row).await? {
+            Due::Link(now) if *now == self.task => {}
+            Due::Link(_) => return Ok((Linked::Changed, Keep::No)),
+            Due::Forget(id) => {
+                forget::<DB>(connection, id).await?;
+                return Ok((Linked::Done(0), Keep::Yes));
+            }
+        }
+        let mut linked = 0;
+        for trace in traces(&self.shipped) {
+            let links = sql::<DB>(
+                "INSERT INTO deployment_merge_requests (deployment_id, merge_request_id, environment_id)",
+            )
+            .push_bind(" SELECT CAST(", self.task.deployment.0)
+            .push_bind(" AS BIGINT), m.id, CAST(", self.task.environment.0)
+            .push(" AS BIGINT)");
+            // Once per environment: where it is linked to an earlier deployment, it stays there.
+            linked += followed(links, trace, self.task.project)
+                .push(" ON CONFLICT DO NOTHING")
+                .run(&mut *connection)
+                .await
+                .map_err(failed::<DB>)?;
+        }
+        forget::<DB>(connection, self.task.deployment).await?;
+        Ok((Linked::Done(linked), Keep::Yes))
+    }
+}
+
+/// Puts a task off.
+pub struct PutOff {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Until when.
+    pub due_at: Time,
+}
+
+#[async_trait]
+impl<DB: Db> Work<DB> for PutOff {
+    type Output = ();
+
+    async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<((), Keep)> {
+        sql::<DB>("UPDATE link_work SET attempts = attempts + 1, due_at = $2 WHERE deployment_id = $1")
+            .bind(self.deployment.0)
+            .bind(millis(self.due_at))
+            .run(connection)
+            .await
+            .map_err(failed::<DB>)?;
+        Ok(((), Keep::Yes))
+    }
+}
+
+/// Takes a task off the list.
+pub struct Forget(pub DeploymentId);
+
+#[async_trait]
+impl<DB: Db> Work<DB> for Forget {
+    type Output = ();
+
+    async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<((), Keep)> {
+        forget::<DB>(connection, self.0).await?;
+        Ok(((), Keep::Yes))
+    }
+}
+
+async fn forget<DB: Db>(connection: &mut DB::Connection, deployment: DeploymentId) -> Result<()> {
+    sql::<DB>("DELETE FROM link_work WHERE deployment_id = $1")
+        .bind(deployment.0)
+        .run(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    Ok(())
+}
