@@ -15,6 +15,7 @@ pub mod gate;
 pub mod guard;
 pub mod id;
 pub mod matching;
+pub mod merge_request;
 pub mod page;
 pub mod person;
 pub mod protection;

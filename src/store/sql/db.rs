@@ -2,6 +2,7 @@
 
 use super::{
     commit::CommitRow,
+    merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
         GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
@@ -21,6 +22,7 @@ pub trait Db:
     + Carries<Vec<u8>>
     + Reads<(i64,)>
     + Reads<ApprovalRow>
+    + Reads<CherryPickRow>
     + Reads<CommitRow>
     + Reads<DeploymentRow>
     + Reads<EntryRow>
@@ -29,12 +31,16 @@ pub trait Db:
     + Reads<GroupLevelRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
+    + Reads<LabelRow>
     + Reads<LevelRow>
     + Reads<LockRow>
     + Reads<MembershipRow>
+    + Reads<MergeRequestPersonRow>
+    + Reads<MergeRequestRow>
     + Reads<PlaceRow>
     + Reads<ProjectRow>
     + Reads<ProtectionRow>
+    + Reads<ReactionRow>
     + Reads<RequestRow>
     + Reads<ShareRow>
     + Reads<TokenRow>

@@ -26,17 +26,30 @@ use crate::{
 
 /// The projects that a transaction tells something of: who waits on them is woken once it is committed.
 #[derive(Debug, Default)]
-pub struct Told(BTreeSet<ProjectId>);
+pub struct Told {
+    projects: BTreeSet<ProjectId>,
+    link_work: bool,
+}
 
 impl Told {
     /// Notes a project.
     pub fn note(&mut self, project: ProjectId) {
-        self.0.insert(project);
+        self.projects.insert(project);
+    }
+
+    /// Notes that there are deployments whose merge requests are to be linked.
+    pub fn link_work(&mut self) {
+        self.link_work = true;
+    }
+
+    /// Whether there are.
+    pub fn has_link_work(&self) -> bool {
+        self.link_work
     }
 
     /// The projects.
     pub fn into_projects(self) -> BTreeSet<ProjectId> {
-        self.0
+        self.projects
     }
 }
 

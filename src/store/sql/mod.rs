@@ -12,6 +12,7 @@ mod gate;
 mod group;
 mod ledger;
 mod membership;
+mod merge_request;
 mod page;
 mod person;
 #[cfg(test)]
@@ -43,8 +44,12 @@ use crate::{
         event::{Event, ProjectChange},
         gate::Gate,
         id::{
-            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, TokenId,
-            UserId, UserKey,
+            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, MergeRequestId, MergeRequestIid,
+            ProjectId, ProjectKey, TokenId, UserId, UserKey,
+        },
+        merge_request::{
+            MergeRequest,
+            query::{MergeRequestPosition, MergeRequestQuery},
         },
         page::{Page, PageRequest, TOTAL_MAX},
         person::Person,
@@ -387,6 +392,32 @@ impl<DB: Db> Store for SqlStore<DB> {
         page: &PageRequest<DeploymentPosition>,
     ) -> Result<Page<Deployment, DeploymentPosition>> {
         deployment::page::<DB>(&mut *self.read().await?, project, query, page).await
+    }
+
+    async fn merge_request_find(
+        &self,
+        project: ProjectId,
+        iid: MergeRequestIid,
+    ) -> Result<Option<MergeRequest>> {
+        merge_request::find_by_iid::<DB>(&mut *self.moment().await?, project, iid).await
+    }
+
+    async fn merge_request_list(
+        &self,
+        project: ProjectId,
+        shipped_by: Option<DeploymentId>,
+        query: &MergeRequestQuery,
+        page: &PageRequest<MergeRequestPosition>,
+    ) -> Result<Page<MergeRequest, MergeRequestPosition>> {
+        merge_request::page::<DB>(&mut *self.moment().await?, project, shipped_by, query, page).await
+    }
+
+    async fn merge_request_deployments(
+        &self,
+        id: MergeRequestId,
+        page: &PageRequest<DeploymentId>,
+    ) -> Result<Page<Deployment, DeploymentId>> {
+        deployment::page_that_shipped::<DB>(&mut *self.read().await?, id, page).await
     }
 
     async fn project_change(
