@@ -32,6 +32,7 @@ use crate::{
             directory_service_server::{self, DirectoryServiceServer},
             environment_service_server::{self, EnvironmentServiceServer},
             event_service_server::{self, EventServiceServer},
+            merge_request_service_server::{self, MergeRequestServiceServer},
             metadata_service_server::{self, MetadataServiceServer},
             protected_environment_service_server::{self, ProtectedEnvironmentServiceServer},
             token_service_server::{self, TokenServiceServer},
@@ -41,7 +42,7 @@ use crate::{
 };
 
 /// The services that health is told of.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     deployment_service_server::SERVICE_NAME,
     approval_service_server::SERVICE_NAME,
     protected_environment_service_server::SERVICE_NAME,
@@ -50,6 +51,7 @@ const SERVICES: [&str; 8] = [
     directory_service_server::SERVICE_NAME,
     token_service_server::SERVICE_NAME,
     metadata_service_server::SERVICE_NAME,
+    merge_request_service_server::SERVICE_NAME,
 ];
 /// The name under which health is asked about all of them; it is SERVING from the start.
 const WHOLE_SERVER: &str = "";
@@ -151,7 +153,8 @@ pub async fn serve(
         .add_service(service!(EventServiceServer))
         .add_service(service!(DirectoryServiceServer))
         .add_service(service!(TokenServiceServer))
-        .add_service(service!(MetadataServiceServer));
+        .add_service(service!(MetadataServiceServer))
+        .add_service(service!(MergeRequestServiceServer));
 
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stop = shutdown.clone();

@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod directory;
 pub mod environment;
 pub mod event;
+pub mod merge_request;
 pub mod protection;
 pub mod token;
 pub mod wait;
