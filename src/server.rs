@@ -32,6 +32,7 @@ use crate::{
             directory_service_server::{self, DirectoryServiceServer},
             environment_service_server::{self, EnvironmentServiceServer},
             event_service_server::{self, EventServiceServer},
+            merge_request_service_server::{self, MergeRequestServiceServer},
             metadata_service_server::{self, MetadataServiceServer},
             protected_environment_service_server::{self, ProtectedEnvironmentServiceServer},
             repository_service_server::{self, RepositoryServiceServer},
@@ -43,7 +44,7 @@ use crate::{
 };
 
 /// The services that health is told of.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     deployment_service_server::SERVICE_NAME,
     approval_service_server::SERVICE_NAME,
     protected_environment_service_server::SERVICE_NAME,
@@ -53,6 +54,7 @@ const SERVICES: [&str; 9] = [
     directory_service_server::SERVICE_NAME,
     token_service_server::SERVICE_NAME,
     metadata_service_server::SERVICE_NAME,
+    merge_request_service_server::SERVICE_NAME,
 ];
 /// The name under which health is asked about all of them; it is SERVING from the start.
 const WHOLE_SERVER: &str = "";
@@ -157,7 +159,8 @@ pub async fn serve(
         .add_service(service!(RepositoryServiceServer))
         .add_service(service!(DirectoryServiceServer))
         .add_service(service!(TokenServiceServer))
-        .add_service(service!(MetadataServiceServer));
+        .add_service(service!(MetadataServiceServer))
+        .add_service(service!(MergeRequestServiceServer));
 
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stop = shutdown.clone();

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod environment;
 pub mod event;
 pub mod link;
+pub mod merge_request;
 pub mod protection;
 pub mod repository;
 pub mod token;

@@ -16,6 +16,7 @@ pub mod guard;
 pub mod id;
 pub mod link;
 pub mod matching;
+pub mod merge_request;
 pub mod page;
 pub mod person;
 pub mod protection;

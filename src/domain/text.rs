@@ -54,6 +54,11 @@ pub fn description(field: &str, text: &str) -> Result<(), Error> {
 /// (contract 1.2).
 pub fn url(field: &str, text: &str) -> Result<(), Error> {
     at_most(field, text, NAME_MAX)?;
+    harmless_url(field, text)
+}
+
+/// Checks a URL-like text of any length: see [`url`].
+pub fn harmless_url(field: &str, text: &str) -> Result<(), Error> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(Error::resource(field, "URI is invalid"));
     }

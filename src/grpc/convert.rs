@@ -22,6 +22,7 @@ use crate::{
             ContainerKey, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, UserId,
             UserKey,
         },
+        merge_request::MergeRequestState,
         page::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PageRequest},
         protection::GroupInheritance,
         token::{Scope, Token},
@@ -230,6 +231,9 @@ enums! {
         ProtectedEnvironmentDeleted = ProtectedEnvironmentDeleted,
     }
     inheritance, read_inheritance: GroupInheritance <=> GroupInheritance { Direct = Direct, Inherited = Inherited }
+    merge_request_state, read_merge_request_state: MergeRequestState <=> MergeRequestState {
+        Opened = Opened, Closed = Closed, Locked = Locked, Merged = Merged,
+    }
     scope, read_scope: TokenScope <=> Scope {
         Api = Api, ReadApi = ReadApi, MergeRequests = MergeRequests,
     }

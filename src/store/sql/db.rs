@@ -3,6 +3,7 @@
 use super::{
     commit::CommitRow,
     link::{LinkRow, RevisionRow},
+    merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
         GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
@@ -22,6 +23,7 @@ pub trait Db:
     + Carries<Vec<u8>>
     + Reads<(i64,)>
     + Reads<ApprovalRow>
+    + Reads<CherryPickRow>
     + Reads<CommitRow>
     + Reads<DeploymentRow>
     + Reads<EntryRow>
@@ -30,14 +32,18 @@ pub trait Db:
     + Reads<GroupLevelRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
+    + Reads<LabelRow>
     + Reads<LevelRow>
     + Reads<LinkRow>
     + Reads<RevisionRow>
     + Reads<LockRow>
     + Reads<MembershipRow>
+    + Reads<MergeRequestPersonRow>
+    + Reads<MergeRequestRow>
     + Reads<PlaceRow>
     + Reads<ProjectRow>
     + Reads<ProtectionRow>
+    + Reads<ReactionRow>
     + Reads<RequestRow>
     + Reads<ShareRow>
     + Reads<TokenRow>

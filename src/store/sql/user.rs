@@ -1,7 +1,9 @@
 //! Users.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Db, failed, find,
+    Db, failed, find, list,
     page::{ListById, page_by_id},
     row::{UserRow, millis},
     seam::{Stmt, sql},
@@ -9,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         Time,
-        directory::{NewUser, User, UserState},
+        directory::{NewUser, User, UserState, UserSummary},
         id::{UserId, UserKey},
         page::{Page, PageRequest},
     },
@@ -28,6 +30,36 @@ pub async fn find_by_key<DB: Db>(connection: &mut DB::Connection, key: &UserKey)
         UserKey::Name(name) => stmt.push_bind(" WHERE username_key = ", name.to_lowercase()),
     };
     find::<DB, UserRow, User>(connection, stmt).await
+}
+
+/// How many users one statement looks up.
+const CHUNK: usize = 500;
+
+/// Those of the named users who are there.
+pub async fn summaries<DB: Db>(
+    connection: &mut DB::Connection,
+    named: &[UserKey],
+) -> Result<Vec<UserSummary>> {
+    let mut found = BTreeMap::new();
+    for chunk in named.chunks(CHUNK) {
+        let ids = chunk.iter().filter_map(|key| match key {
+            UserKey::Id(id) => Some(id.0),
+            UserKey::Name(_) => None,
+        });
+        let names = chunk.iter().filter_map(|key| match key {
+            UserKey::Id(_) => None,
+            UserKey::Name(name) => Some(name.to_lowercase()),
+        });
+        let stmt = sql::<DB>(COLUMNS)
+            .push(" FROM users WHERE id")
+            .push_in(ids)
+            .push(" OR username_key")
+            .push_in_texts(names);
+        for user in list::<DB, UserRow, User>(&mut *connection, stmt).await? {
+            found.insert(user.id, user.summary());
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 /// A page of the users by id; of those whose username begins with `search`, if there is one.
