@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod frame;
 mod input;
+mod merge_request;
 mod metadata;
 mod page;
 mod params;
@@ -73,6 +74,7 @@ static ROUTES: &[Route] = &[
     get("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::get(call))),
     put("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::update(call))),
     delete("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::delete(call))),
+    get("projects/:id/deployments/:deployment_id/merge_requests", |call| Box::pin(merge_request::list(call))),
     post("projects/:id/deployments/:deployment_id/approval", |call| Box::pin(approval::submit(call))),
     get("projects/:id/environments", |call| Box::pin(environment::list(call))),
     post("projects/:id/environments", |call| Box::pin(environment::create(call))),
