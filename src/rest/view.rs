@@ -1,6 +1,7 @@
 //! The JSON of the API: plain structs whose fields stand in documented order (product decision 22).
 
 mod approval;
+pub(super) mod merge_request;
 pub(super) mod protection;
 
 use prost_types::Timestamp;
