@@ -20,8 +20,8 @@ use gatehouse::{
         access::AccessLevel,
         deployment::{self, CreateDeployment, Deployment, DeploymentStatus},
         directory::{
-            Container, DirectoryChange, Group, NewGroup, NewMembership, NewProject, NewUser, User, UserState,
-            Visibility,
+            Container, DirectoryChange, Group, NewGroup, NewMembership, NewProject, NewUser, User,
+            UserProfile, UserState, Visibility,
         },
         environment::Environment,
         error::Reason,
@@ -411,6 +411,7 @@ impl Ledger {
             state: UserState::Active,
             admin: false,
             external: false,
+            profile: UserProfile::default(),
         };
         let select = DirectorySelect::User(UserKey::Name(username.into()));
         self.facts(select, vec![DirectoryChange::UserCreated(new)])
