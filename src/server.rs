@@ -32,6 +32,7 @@ use crate::{
             directory_service_server::{self, DirectoryServiceServer},
             environment_service_server::{self, EnvironmentServiceServer},
             event_service_server::{self, EventServiceServer},
+            job_service_server::{self, JobServiceServer},
             metadata_service_server::{self, MetadataServiceServer},
             protected_environment_service_server::{self, ProtectedEnvironmentServiceServer},
             repository_service_server::{self, RepositoryServiceServer},
@@ -43,8 +44,9 @@ use crate::{
 };
 
 /// The services that health is told of.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     deployment_service_server::SERVICE_NAME,
+    job_service_server::SERVICE_NAME,
     approval_service_server::SERVICE_NAME,
     protected_environment_service_server::SERVICE_NAME,
     environment_service_server::SERVICE_NAME,
@@ -150,6 +152,7 @@ pub async fn serve(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(service!(DeploymentServiceServer))
+        .add_service(service!(JobServiceServer))
         .add_service(service!(ApprovalServiceServer))
         .add_service(service!(ProtectedEnvironmentServiceServer))
         .add_service(service!(EnvironmentServiceServer))

@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod directory;
 pub mod environment;
 pub mod event;
+pub mod job;
 pub mod link;
 pub mod protection;
 pub mod repository;
@@ -89,7 +90,7 @@ impl App {
         action: ProjectAction,
     ) -> Result<ProjectView, Error> {
         let view = self.store.project_find(key, caller.id()).await?;
-        access::project(&caller.user, view.as_ref(), action)?;
+        access::project(caller, view.as_ref(), action)?;
         view.ok_or_else(access::project_not_found)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 
+use super::job;
 use crate::{
     domain::{
         Time,
@@ -22,6 +23,7 @@ use crate::{
             ContainerKey, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, UserId,
             UserKey,
         },
+        job::JobStatus,
         page::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PageRequest},
         protection::GroupInheritance,
         token::{Scope, Token},
@@ -230,6 +232,12 @@ enums! {
         ProtectedEnvironmentDeleted = ProtectedEnvironmentDeleted,
     }
     inheritance, read_inheritance: GroupInheritance <=> GroupInheritance { Direct = Direct, Inherited = Inherited }
+    job_status, read_job_status: JobStatus <=> JobStatus {
+        Created = Created, WaitingForResource = WaitingForResource, Preparing = Preparing,
+        WaitingForCallback = WaitingForCallback, Pending = Pending, Running = Running, Success = Success,
+        Failed = Failed, Canceling = Canceling, Canceled = Canceled, Skipped = Skipped, Manual = Manual,
+        Scheduled = Scheduled,
+    }
     scope, read_scope: TokenScope <=> Scope {
         Api = Api, ReadApi = ReadApi, MergeRequests = MergeRequests,
     }
@@ -268,8 +276,8 @@ pub fn deployment(deployment: &Deployment) -> pb::Deployment {
         etag: deployment.etag(),
         gate_bypassed: deployment.gate == GateState::Bypassed,
         failure_reason: failure_reason(deployment.failure_reason).into(),
-        job: None,
-        commit_id: None,
+        job: deployment.job.as_ref().map(|of| job::job(of, deployment)),
+        commit_id: deployment.commit_id.clone(),
     }
 }
 

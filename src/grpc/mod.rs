@@ -9,6 +9,7 @@ mod directory;
 mod environment;
 mod event;
 mod gate;
+mod job;
 mod metadata;
 mod page_token;
 mod protection;

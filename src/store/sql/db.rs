@@ -2,6 +2,7 @@
 
 use super::{
     commit::CommitRow,
+    job::JobRow,
     link::{LinkRow, RevisionRow},
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
@@ -16,6 +17,7 @@ pub trait Db:
     Driver
     + Carries<i64>
     + Carries<Option<i64>>
+    + Carries<Option<f64>>
     + Carries<String>
     + Carries<Option<String>>
     + Carries<bool>
@@ -30,6 +32,7 @@ pub trait Db:
     + Reads<GroupLevelRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
+    + Reads<JobRow>
     + Reads<LevelRow>
     + Reads<LinkRow>
     + Reads<RevisionRow>

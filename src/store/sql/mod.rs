@@ -10,6 +10,7 @@ mod environment;
 mod event;
 mod gate;
 mod group;
+mod job;
 mod ledger;
 mod link;
 mod membership;
@@ -47,7 +48,7 @@ use crate::{
         event::{Event, ProjectChange},
         gate::Gate,
         id::{
-            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, MergeRequestId, ProjectId,
+            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, JobId, MergeRequestId, ProjectId,
             ProjectKey, TokenId, UserId, UserKey,
         },
         link::{LinkTask, Shipped},
@@ -344,11 +345,15 @@ impl<DB: Db> Store for SqlStore<DB> {
     }
 
     async fn deployment_find(&self, project: ProjectId, id: DeploymentId) -> Result<Option<Deployment>> {
-        deployment::find_by_id::<DB>(&mut *self.read().await?, project, id).await
+        deployment::find_by_id::<DB>(&mut *self.moment().await?, project, id).await
+    }
+
+    async fn deployment_find_by_job(&self, project: ProjectId, id: JobId) -> Result<Option<Deployment>> {
+        deployment::find_by_job::<DB>(&mut *self.moment().await?, project, id).await
     }
 
     async fn deployment_last_success(&self, environment: EnvironmentId) -> Result<Option<Deployment>> {
-        deployment::last_success::<DB>(&mut *self.read().await?, environment).await
+        deployment::last_success::<DB>(&mut *self.moment().await?, environment).await
     }
 
     async fn gate_find(&self, view: &ProjectView, id: DeploymentId, viewer: &User) -> Result<Option<Gate>> {
@@ -399,7 +404,7 @@ impl<DB: Db> Store for SqlStore<DB> {
         query: &DeploymentQuery,
         page: &PageRequest<DeploymentPosition>,
     ) -> Result<Page<Deployment, DeploymentPosition>> {
-        deployment::page::<DB>(&mut *self.read().await?, project, query, page).await
+        deployment::page::<DB>(&mut *self.moment().await?, project, query, page).await
     }
 
     async fn project_change(

@@ -1,7 +1,9 @@
 //! Users.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
-    Db, failed, find,
+    Db, failed, find, list,
     page::{ListById, page_by_id},
     row::{UserRow, millis},
     seam::{Stmt, sql},
@@ -28,6 +30,18 @@ pub async fn find_by_key<DB: Db>(connection: &mut DB::Connection, key: &UserKey)
         UserKey::Name(name) => stmt.push_bind(" WHERE username_key = ", name.to_lowercase()),
     };
     find::<DB, UserRow, User>(connection, stmt).await
+}
+
+/// Those of these users who are still there.
+pub async fn find_all<DB: Db>(
+    connection: &mut DB::Connection,
+    ids: &BTreeSet<UserId>,
+) -> Result<BTreeMap<UserId, User>> {
+    let stmt = sql::<DB>(COLUMNS)
+        .push(" FROM users WHERE id")
+        .push_in(ids.iter().map(|id| id.0));
+    let users = list::<DB, UserRow, User>(connection, stmt).await?;
+    Ok(users.into_iter().map(|user| (user.id, user)).collect())
 }
 
 /// A page of the users by id; of those whose username begins with `search`, if there is one.
