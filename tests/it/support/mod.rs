@@ -14,7 +14,8 @@ use gatehouse::{
         self as pb, AccessLevel, approval_service_client::ApprovalServiceClient, container_ref,
         deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
         environment_service_client::EnvironmentServiceClient, event_service_client::EventServiceClient,
-        group_ref, metadata_service_client::MetadataServiceClient, project_ref,
+        group_ref, merge_request_service_client::MergeRequestServiceClient,
+        metadata_service_client::MetadataServiceClient, project_ref,
         protected_environment_service_client::ProtectedEnvironmentServiceClient,
         token_service_client::TokenServiceClient, user_ref,
     },
@@ -181,6 +182,10 @@ impl TestServer {
 
     pub fn tokens(&self, token: &str) -> TokenServiceClient<Client> {
         TokenServiceClient::new(self.client(token))
+    }
+
+    pub fn merge_requests(&self, token: &str) -> MergeRequestServiceClient<Client> {
+        MergeRequestServiceClient::new(self.client(token))
     }
 
     pub fn metadata(&self, token: &str) -> MetadataServiceClient<Client> {
