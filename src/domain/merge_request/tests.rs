@@ -205,10 +205,12 @@ fn a_day_is_a_real_one_written_in_one_way() {
     }
 }
 
+/// What makes a report wrong.
+type Break = Box<dyn Fn(&mut Report)>;
+
 #[test]
 fn what_is_wrong_with_a_report_is_told_by_field() {
     let long = |length| "x".repeat(length);
-    type Break = Box<dyn Fn(&mut Report)>;
     let mut table: Vec<(Break, &str)> = Vec::new();
     let mut bad = |damage: Break, field: &'static str| table.push((damage, field));
     for title in [

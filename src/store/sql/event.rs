@@ -43,6 +43,7 @@ impl Told {
     }
 
     /// Whether there are.
+    #[expect(dead_code, reason = "who links is woken where the linking is")]
     pub fn has_link_work(&self) -> bool {
         self.link_work
     }
