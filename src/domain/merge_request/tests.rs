@@ -323,7 +323,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
                     label("second"),
                     label("third"),
                     label(&name),
-                ])
+                ]);
             }),
             "labels[3].name",
         );
@@ -334,7 +334,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
                 r.labels = told(vec![Label {
                     color: color.into(),
                     ..label("a")
-                }])
+                }]);
             }),
             "labels[0].color",
         );
@@ -343,7 +343,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
                 r.labels = told(vec![Label {
                     text_color: color.into(),
                     ..label("a")
-                }])
+                }]);
             }),
             "labels[0].text_color",
         );
@@ -353,7 +353,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
             r.labels = told(vec![Label {
                 description: long(10_001),
                 ..label("a")
-            }])
+            }]);
         }),
         "labels[0].description",
     );
@@ -363,7 +363,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
                 r.labels = told(vec![Label {
                     priority: Some(priority),
                     ..label("a")
-                }])
+                }]);
             }),
             "labels[0].priority",
         );

@@ -208,7 +208,7 @@ async fn twelve(world: &World) {
             1 => (report.author, report.description) = (some("rita"), "the plan is big".into()),
             2 => (report.author, report.assignees) = (some("mona"), vec![rita.clone()]),
             3 => {
-                (report.assignees, report.reviewers) = (vec![mona.clone(), dora.clone()], vec![rita.clone()])
+                (report.assignees, report.reviewers) = (vec![mona.clone(), dora.clone()], vec![rita.clone()]);
             }
             4 => report.reviewers = vec![mona.clone(), dora.clone()],
             5 => {
@@ -904,7 +904,7 @@ async fn what_is_wrong_with_a_request_is_told_by_field() {
                 r.created_at = Some(Timestamp {
                     seconds: i64::MAX,
                     nanos: 0,
-                })
+                });
             },
             "created_at",
         ),
@@ -913,7 +913,7 @@ async fn what_is_wrong_with_a_request_is_told_by_field() {
                 r.updated_at = Some(Timestamp {
                     seconds: 0,
                     nanos: -1,
-                })
+                });
             },
             "updated_at",
         ),
@@ -922,7 +922,7 @@ async fn what_is_wrong_with_a_request_is_told_by_field() {
                 r.merged_at = Some(Timestamp {
                     seconds: 4_000_000_000,
                     nanos: 0,
-                })
+                });
             },
             "merged_at",
         ),
@@ -966,7 +966,7 @@ async fn what_is_wrong_with_a_request_is_told_by_field() {
                 r.time_stats = Some(pb::TimeStats {
                     time_estimate: -1,
                     total_time_spent: 0,
-                })
+                });
             },
             "time_stats.time_estimate",
         ),
@@ -1070,7 +1070,7 @@ async fn what_is_wrong_with_a_list_is_told_by_field() {
                 f.created_after = Some(Timestamp {
                     seconds: 0,
                     nanos: -1,
-                })
+                });
             },
             "filter.created_after",
         ),
@@ -1079,7 +1079,7 @@ async fn what_is_wrong_with_a_list_is_told_by_field() {
                 f.deployed_before = Some(Timestamp {
                     seconds: i64::MIN,
                     nanos: 0,
-                })
+                });
             },
             "filter.deployed_before",
         ),
