@@ -33,6 +33,7 @@ use crate::{
             environment_service_server::{self, EnvironmentServiceServer},
             event_service_server::{self, EventServiceServer},
             job_service_server::{self, JobServiceServer},
+            merge_request_service_server::{self, MergeRequestServiceServer},
             metadata_service_server::{self, MetadataServiceServer},
             protected_environment_service_server::{self, ProtectedEnvironmentServiceServer},
             repository_service_server::{self, RepositoryServiceServer},
@@ -44,7 +45,7 @@ use crate::{
 };
 
 /// The services that health is told of.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     deployment_service_server::SERVICE_NAME,
     job_service_server::SERVICE_NAME,
     approval_service_server::SERVICE_NAME,
@@ -55,6 +56,7 @@ const SERVICES: [&str; 10] = [
     directory_service_server::SERVICE_NAME,
     token_service_server::SERVICE_NAME,
     metadata_service_server::SERVICE_NAME,
+    merge_request_service_server::SERVICE_NAME,
 ];
 /// The name under which health is asked about all of them; it is SERVING from the start.
 const WHOLE_SERVER: &str = "";
@@ -160,7 +162,8 @@ pub async fn serve(
         .add_service(service!(RepositoryServiceServer))
         .add_service(service!(DirectoryServiceServer))
         .add_service(service!(TokenServiceServer))
-        .add_service(service!(MetadataServiceServer));
+        .add_service(service!(MetadataServiceServer))
+        .add_service(service!(MergeRequestServiceServer));
 
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stop = shutdown.clone();

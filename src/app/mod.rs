@@ -9,6 +9,7 @@ pub mod environment;
 pub mod event;
 pub mod job;
 pub mod link;
+pub mod merge_request;
 pub mod protection;
 pub mod repository;
 pub mod token;

@@ -172,11 +172,15 @@ pub enum ProjectAction {
     Administer,
     /// Add, change, remove direct members and shares.
     ManageMembers,
+    /// Report merge requests.
+    ReportMergeRequest,
+    /// Delete merge requests.
+    DestroyMergeRequest,
 }
 
 impl ProjectAction {
     /// Every action.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Read,
         Self::ReadDeployment,
         Self::CreateDeployment,
@@ -194,6 +198,8 @@ impl ProjectAction {
         Self::Update,
         Self::Administer,
         Self::ManageMembers,
+        Self::ReportMergeRequest,
+        Self::DestroyMergeRequest,
     ];
 
     /// The word for it, as refusals name it.
@@ -216,6 +222,8 @@ impl ProjectAction {
             Self::Update => "update_project",
             Self::Administer => "administer_project",
             Self::ManageMembers => "manage_project_members",
+            Self::ReportMergeRequest => "report_merge_request",
+            Self::DestroyMergeRequest => "destroy_merge_request",
         }
     }
 
@@ -231,12 +239,14 @@ impl ProjectAction {
             | Self::CreateEnvironment
             | Self::UpdateEnvironment
             | Self::StopEnvironment
-            | Self::DestroyEnvironment => AccessLevel::Developer,
+            | Self::DestroyEnvironment
+            | Self::ReportMergeRequest => AccessLevel::Developer,
             Self::DestroyDeployment
             | Self::AdministerProtectedEnvironments
             | Self::StopStaleEnvironments
             | Self::Update
-            | Self::ManageMembers => AccessLevel::Maintainer,
+            | Self::ManageMembers
+            | Self::DestroyMergeRequest => AccessLevel::Maintainer,
             Self::Administer => AccessLevel::Owner,
         }
     }
@@ -262,6 +272,8 @@ impl ProjectAction {
                 | Self::StopEnvironment
                 | Self::StopStaleEnvironments
                 | Self::DestroyEnvironment
+                | Self::ReportMergeRequest
+                | Self::DestroyMergeRequest
         )
     }
 }

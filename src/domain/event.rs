@@ -6,6 +6,7 @@ use super::{
     deployment::{Deployment, DeploymentStatus, NewDeployment},
     environment::{Environment, EnvironmentState, EnvironmentTier, NewEnvironment},
     id::{ApprovalRuleId, DeploymentId, EnvironmentId, GroupId, Iid, ProjectId, UserId},
+    merge_request::MergeRequestChange,
     protection::ProtectionChange,
     token::NewToken,
 };
@@ -60,6 +61,8 @@ pub enum ProjectChange {
     },
     /// A protection of the project is made, changes or goes.
     Protection(ProtectionChange),
+    /// A merge request is recorded, changes or goes. Nothing that the log would tell.
+    MergeRequest(MergeRequestChange),
 }
 
 /// What kind of event the log tells of.

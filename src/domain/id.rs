@@ -49,6 +49,8 @@ ids! {
     JobId
     /// A merge request's id, over all projects.
     MergeRequestId
+    /// A forge's number of a merge request within its project.
+    MergeRequestIid
 }
 
 /// How a caller names a project.

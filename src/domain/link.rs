@@ -2,7 +2,6 @@
 
 use super::{
     Time,
-    environment::{Environment, EnvironmentTier},
     id::{DeploymentId, EnvironmentId, ProjectId},
 };
 
@@ -10,15 +9,6 @@ use super::{
 const PUT_OFF_DOUBLINGS: u32 = 9;
 /// The shortest interval, in seconds.
 const PUT_OFF_SECONDS: i64 = 1;
-
-/// Whether deployments to this environment are linked: not in folders, unless users see it or nearly do.
-pub fn is_linked(environment: &Environment) -> bool {
-    !environment.name.contains('/')
-        || matches!(
-            environment.tier,
-            EnvironmentTier::Production | EnvironmentTier::Staging
-        )
-}
 
 /// A deployment's commit: as it was sent, and its full id where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,7 @@ pub mod id;
 pub mod job;
 pub mod link;
 pub mod matching;
+pub mod merge_request;
 pub mod page;
 pub mod person;
 pub mod protection;

@@ -54,12 +54,22 @@ pub fn description(field: &str, text: &str) -> Result<(), Error> {
 /// (contract 1.2).
 pub fn url(field: &str, text: &str) -> Result<(), Error> {
     at_most(field, text, NAME_MAX)?;
+    harmless_url(field, text)
+}
+
+/// Checks a URL-like text of any length: see [`url`].
+pub fn harmless_url(field: &str, text: &str) -> Result<(), Error> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(Error::resource(field, "URI is invalid"));
     }
+    harmless_scheme(field, text)
+}
+
+/// Refuses a scheme that runs code when clicked. Blanks before it are no disguise: browsers skip them.
+pub fn harmless_scheme(field: &str, text: &str) -> Result<(), Error> {
     let scheme = text
         .split_once(':')
-        .map(|(scheme, _)| scheme.to_ascii_lowercase());
+        .map(|(scheme, _)| scheme.trim().to_ascii_lowercase());
     match scheme.as_deref() {
         Some(scheme @ ("data" | "javascript" | "vbscript")) => {
             Err(Error::resource(field, format!("{scheme} scheme is not allowed")))

@@ -13,8 +13,8 @@ use crate::{
         approval::ApprovalStatus,
         deployment::{Deployment, DeploymentStatus, FailureReason, GateState},
         directory::{
-            Container, Group, GroupShare, Membership, Project, Standing, User, UserState, UserSummary,
-            Visibility,
+            Container, Group, GroupShare, Membership, Project, Standing, User, UserProfile, UserState,
+            UserSummary, Visibility,
         },
         environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
         error::Error,
@@ -24,6 +24,7 @@ use crate::{
             UserKey,
         },
         job::JobStatus,
+        merge_request::MergeRequestState,
         page::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PageRequest},
         protection::GroupInheritance,
         token::{Scope, Token},
@@ -238,6 +239,9 @@ enums! {
         Failed = Failed, Canceling = Canceling, Canceled = Canceled, Skipped = Skipped, Manual = Manual,
         Scheduled = Scheduled,
     }
+    merge_request_state, read_merge_request_state: MergeRequestState <=> MergeRequestState {
+        Opened = Opened, Closed = Closed, Locked = Locked, Merged = Merged,
+    }
     scope, read_scope: TokenScope <=> Scope {
         Api = Api, ReadApi = ReadApi, MergeRequests = MergeRequests,
     }
@@ -340,7 +344,33 @@ pub fn user(user: &User, viewer: &User) -> pb::User {
         external: user.external,
         created_at: Some(timestamp(user.created_at)),
         etag: user.etag(),
-        profile: None,
+        profile: Some(user_profile(&user.profile)),
+    }
+}
+
+/// What users tell of themselves.
+fn user_profile(profile: &UserProfile) -> pb::UserProfile {
+    pb::UserProfile {
+        bio: profile.bio.clone(),
+        location: profile.location.clone(),
+        skype: profile.skype.clone(),
+        linkedin: profile.linkedin.clone(),
+        twitter: profile.twitter.clone(),
+        website_url: profile.website_url.clone(),
+        organization: profile.organization.clone(),
+    }
+}
+
+/// Reads what a user tells of themself.
+pub fn read_user_profile(profile: pb::UserProfile) -> UserProfile {
+    UserProfile {
+        bio: profile.bio,
+        location: profile.location,
+        skype: profile.skype,
+        linkedin: profile.linkedin,
+        twitter: profile.twitter,
+        website_url: profile.website_url,
+        organization: profile.organization,
     }
 }
 

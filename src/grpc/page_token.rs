@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::{
     deployment::{DeploymentPosition, PositionKey},
     error::{Error, Reason},
-    id::Iid,
+    id::{Iid, MergeRequestId},
+    merge_request::query::{MergeRequestPosition, SortKey},
 };
 
 const VERSION: u32 = 1;
@@ -227,6 +228,74 @@ impl Position for DeploymentPosition {
     }
 }
 
+/// A [`MergeRequestPosition`] as protobuf.
+#[derive(Clone, PartialEq, Message)]
+struct MergeRequestToken {
+    #[prost(int64, tag = "1")]
+    id: i64,
+    #[prost(message, optional, tag = "2")]
+    first: Option<SortKeyToken>,
+    #[prost(message, optional, tag = "3")]
+    second: Option<SortKeyToken>,
+}
+
+/// A [`SortKey`] as protobuf; nothing is absent.
+#[derive(Clone, PartialEq, Message)]
+struct SortKeyToken {
+    #[prost(int64, optional, tag = "1")]
+    number: Option<i64>,
+    #[prost(string, optional, tag = "2")]
+    text: Option<String>,
+}
+
+impl SortKeyToken {
+    fn of(key: &SortKey) -> Option<Self> {
+        match key {
+            SortKey::Nothing => None,
+            SortKey::Number(number) => Some(Self {
+                number: Some(*number),
+                text: None,
+            }),
+            SortKey::Text(text) => Some(Self {
+                number: None,
+                text: Some(text.clone()),
+            }),
+        }
+    }
+
+    fn read(token: Option<Self>) -> Option<SortKey> {
+        let Some(token) = token else {
+            return Some(SortKey::Nothing);
+        };
+        match (token.number, token.text) {
+            (Some(number), None) => Some(SortKey::Number(number)),
+            // NUL is in no text that is stored.
+            (None, Some(text)) if !text.contains('\0') => Some(SortKey::Text(text)),
+            _ => None,
+        }
+    }
+}
+
+impl Position for MergeRequestPosition {
+    fn to_bytes(&self) -> Vec<u8> {
+        MergeRequestToken {
+            id: self.id.0,
+            first: SortKeyToken::of(&self.first),
+            second: SortKeyToken::of(&self.second),
+        }
+        .encode_to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let token = MergeRequestToken::decode(bytes).ok()?;
+        Some(Self {
+            first: SortKeyToken::read(token.first)?,
+            second: SortKeyToken::read(token.second)?,
+            id: MergeRequestId(token.id),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +327,28 @@ mod tests {
                 query(1).read::<DeploymentPosition>(&token).unwrap(),
                 Some(position)
             );
+        }
+    }
+
+    #[test]
+    fn a_token_leads_back_to_its_place_among_merge_requests() {
+        let keys = [
+            SortKey::Nothing,
+            SortKey::Number(0),
+            SortKey::Number(-1),
+            SortKey::Text(String::new()),
+            SortKey::Text("über".into()),
+        ];
+        for first in &keys {
+            for second in &keys {
+                let position = MergeRequestPosition {
+                    first: first.clone(),
+                    second: second.clone(),
+                    id: MergeRequestId(7),
+                };
+                let token = query(1).issue(Some(&position));
+                assert_eq!(query(1).read(&token).unwrap(), Some(position));
+            }
         }
     }
 

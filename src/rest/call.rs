@@ -8,7 +8,10 @@ use prost_types::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, transport::Channel};
 
-use super::{caller::Caller, client::Backend, input::Input, params::Params, route, route::Segments, time};
+use super::{
+    caller::Caller, client::Backend, error::Failure, input::Input, params::Params, route, route::Segments,
+    time,
+};
 use crate::pb::v1::{GroupRef, ProjectRef, group_ref, project_ref};
 
 /// One request, after routing, the check for a token and the decoding of the body.
@@ -25,6 +28,8 @@ pub(super) struct Call {
     pub headers: HeaderMap,
     /// Who calls.
     pub caller: Caller,
+    /// Why the body of a webhook could not be read.
+    pub unread: Option<Failure>,
     /// The id that ties log lines and answers together.
     pub request_id: HeaderValue,
     /// Completes a time of day in a parameter.

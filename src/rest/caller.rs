@@ -47,6 +47,18 @@ impl Caller {
         })
     }
 
+    /// Finds who has the secret of a webhook: a token that may report merge requests.
+    pub(super) fn of_webhook(headers: &HeaderMap) -> Result<Self, Failure> {
+        let token = raw_header(headers, "x-gitlab-token").ok_or_else(Failure::unauthorized)?;
+        let mut token = visible(&token).ok_or_else(Failure::unauthorized)?;
+        token.set_sensitive(true);
+        Ok(Self {
+            key: "private-token",
+            token,
+            sudo: None,
+        })
+    }
+
     /// Writes the caller into the metadata of a call.
     pub(super) fn write(&self, metadata: &mut MetadataMap) {
         metadata.insert(self.key, self.token.clone());

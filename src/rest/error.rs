@@ -234,6 +234,11 @@ impl Failure {
         }
     }
 
+    /// Whether the project has no such deployment.
+    pub(super) fn is_missing_deployment(status: &Status) -> bool {
+        reason(status) == Some(ErrorReason::DeploymentNotFound)
+    }
+
     fn by_reason(reason: ErrorReason, status: &Status) -> Self {
         match reason {
             // Without violations the message is all there is to tell.

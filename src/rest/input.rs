@@ -218,6 +218,58 @@ impl<'a> Input<'a> {
         found
     }
 
+    /// The elements of a list, sent as such or as text with commas, each read; none where the parameter is not there.
+    pub(super) fn list<T>(&mut self, name: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+        let elements = match self.params.get(name)? {
+            Value::Null => return None,
+            Value::List(values) => values.iter().map(coerce::text).collect::<Result<Vec<_>, _>>(),
+            other => coerce::text(other).map(|text| vec![text]),
+        };
+        let read: Option<Vec<T>> = elements.ok().and_then(|texts| {
+            let texts = texts.into_iter().flatten();
+            let parts: Vec<String> = texts
+                .flat_map(|text| {
+                    text.split(',')
+                        .map(|part| part.trim().to_owned())
+                        .collect::<Vec<_>>()
+                })
+                .filter(|part| !part.is_empty())
+                .collect();
+            parts.iter().map(|part| read(part)).collect()
+        });
+        if read.is_none() {
+            self.refuse(format!("{} is invalid", self.label(name)));
+        }
+        read
+    }
+
+    /// The members of an object, read under its name; none where the parameter is not there.
+    pub(super) fn members<T>(&mut self, name: &str, read: impl Fn(&mut Input<'_>) -> T) -> Option<T> {
+        let params = match self.params.get(name)? {
+            Value::Null => return None,
+            Value::Text(text) if text.is_empty() => return None,
+            Value::Map(params) => params,
+            _ => {
+                self.refuse(format!("{} is invalid", self.label(name)));
+                return None;
+            }
+        };
+        let mut input = Input {
+            params,
+            place: self.label(name),
+            today: self.today,
+            errors: std::mem::take(&mut self.errors),
+        };
+        let found = read(&mut input);
+        self.errors = input.errors;
+        Some(found)
+    }
+
+    /// A time, if there is one; anything else counts as none.
+    pub(super) fn lenient_time(&mut self, name: &str) -> Option<Timestamp> {
+        coerce::time(self.params.get(name)?, self.today).ok()?
+    }
+
     /// A time, if there.
     pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
         let today = self.today;

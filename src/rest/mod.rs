@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod frame;
 mod input;
+mod merge_request;
 mod metadata;
 mod page;
 mod params;
@@ -30,6 +31,7 @@ mod tests;
 mod time;
 mod user;
 mod view;
+mod webhook;
 mod words;
 
 use std::{any::Any, io, sync::Arc, time::Duration};
@@ -60,7 +62,7 @@ use self::{
     site::Siting,
 };
 
-/// Every documented path, below [`route::BASE`]. Of two rows that fit the first one counts.
+/// Every documented path, below [`route::BASE`], and the webhook's. Of two rows that fit the first one counts.
 #[rustfmt::skip] // one row, one line
 static ROUTES: &[Route] = &[
     get("version", |call| Box::pin(metadata::get(call))),
@@ -73,7 +75,9 @@ static ROUTES: &[Route] = &[
     get("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::get(call))),
     put("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::update(call))),
     delete("projects/:id/deployments/:deployment_id", |call| Box::pin(deployment::delete(call))),
+    get("projects/:id/deployments/:deployment_id/merge_requests", |call| Box::pin(merge_request::list(call))),
     post("projects/:id/deployments/:deployment_id/approval", |call| Box::pin(approval::submit(call))),
+    post("/webhooks/gitlab/:id", |call| Box::pin(webhook::receive(call))),
     get("projects/:id/environments", |call| Box::pin(environment::list(call))),
     post("projects/:id/environments", |call| Box::pin(environment::create(call))),
     post("projects/:id/environments/stop_stale", |call| Box::pin(environment::stop_stale(call))),
@@ -266,8 +270,16 @@ impl Sidecar {
             }
             Err(failure) => Err(failure),
         };
-        let caller = Caller::find(&params, &parts.headers)?;
-        body?;
+        let caller = if route.is_webhook() {
+            Caller::of_webhook(&parts.headers)?
+        } else {
+            Caller::find(&params, &parts.headers)?
+        };
+        let unread = match body {
+            // Of a webhook's body nobody is told anything who has not the secret.
+            Err(failure) if route.is_webhook() => Some(failure),
+            other => other.map(|()| None)?,
+        };
         let garbled: Vec<String> = segments
             .garbled()
             .map(|name| format!("{name} is invalid"))
@@ -284,6 +296,7 @@ impl Sidecar {
             params,
             headers: parts.headers,
             caller,
+            unread,
             request_id: request_id.unwrap_or(HeaderValue::from_static("none")),
             today: time::today(),
             backend: Arc::clone(&self.backend),

@@ -28,10 +28,17 @@ pub(super) type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send
 pub(super) struct Route {
     /// The method; GET answers HEAD as well.
     pub method: Method,
-    /// The path below [`BASE`]; `:name` stands for any one segment.
+    /// The path below [`BASE`], or, of a webhook, from the root; `:name` stands for any one segment.
     pub pattern: &'static str,
     /// What answers.
     pub handler: Handler,
+}
+
+impl Route {
+    /// Whether it is no part of the API: its caller is who has the secret of a webhook.
+    pub(super) fn is_webhook(&self) -> bool {
+        self.pattern.starts_with('/')
+    }
 }
 
 /// The decoded values of a pattern's placeholders; `None` where they decode to no text.
@@ -89,7 +96,10 @@ pub(super) fn allowed(routes: &[Route], path: &str) -> Option<String> {
 }
 
 fn segments(pattern: &'static str, path: &str) -> Option<Segments> {
-    let path = path.strip_prefix(BASE)?;
+    let (pattern, path) = match pattern.strip_prefix('/') {
+        Some(pattern) => (pattern, path.strip_prefix('/')?),
+        None => (pattern, path.strip_prefix(BASE)?),
+    };
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut wanted = pattern.split('/').peekable();
     let mut sent = path.split('/');

@@ -1,6 +1,7 @@
 //! The JSON of the API: plain structs whose fields stand in documented order (product decision 22).
 
 mod approval;
+pub(super) mod merge_request;
 pub(super) mod protection;
 
 use prost_types::Timestamp;
@@ -381,15 +382,15 @@ pub(super) struct CurrentUser {
     created_at: Option<String>,
     bio: Option<String>,
     location: Option<String>,
-    skype: &'static str,
-    linkedin: &'static str,
-    twitter: &'static str,
+    skype: String,
+    linkedin: String,
+    twitter: String,
     discord: &'static str,
-    website_url: &'static str,
+    website_url: String,
     github: &'static str,
     job_title: &'static str,
     pronouns: Option<String>,
-    organization: &'static str,
+    organization: String,
     bot: bool,
     work_information: Option<String>,
     followers: u32,
@@ -420,21 +421,23 @@ impl CurrentUser {
     /// `base` is where the client found this server.
     pub(super) fn new(user: v1::User, base: &str) -> Self {
         let created_at = printed(user.created_at.as_ref());
+        let profile = user.profile.unwrap_or_default();
+        let told = |text: String| (!text.is_empty()).then_some(text);
         Self {
             // An account here needs no confirmation: it is there from its creation.
             confirmed_at: created_at.clone(),
             created_at,
-            bio: None,
-            location: None,
-            skype: "",
-            linkedin: "",
-            twitter: "",
+            bio: told(profile.bio),
+            location: told(profile.location),
+            skype: profile.skype,
+            linkedin: profile.linkedin,
+            twitter: profile.twitter,
             discord: "",
-            website_url: "",
+            website_url: profile.website_url,
             github: "",
             job_title: "",
             pronouns: None,
-            organization: "",
+            organization: profile.organization,
             bot: false,
             work_information: None,
             followers: 0,

@@ -2,7 +2,8 @@
 
 use crate::pb::v1::{
     ApprovalStatus, AutoStopSetting, DeploymentOrderBy, DeploymentStatus, EnvironmentState, EnvironmentTier,
-    SortDirection, UserState, Visibility, WaitCondition, wait_deployment_request::Until,
+    MergeRequestOrderBy, MergeRequestScope, MergeRequestSearchField, MergeRequestState, SortDirection,
+    UserState, Visibility, WaitCondition, wait_deployment_request::Until,
 };
 
 /// The words of one enum, in documented order.
@@ -55,6 +56,57 @@ pub(super) const DEPLOYMENT_ORDERS: Words<DeploymentOrderBy> = &[
     ("finished_at", DeploymentOrderBy::FinishedAt),
     ("ref", DeploymentOrderBy::Ref),
 ];
+
+/// Where a merge request is in its life (contract 2.7).
+pub(super) const MERGE_REQUEST_STATES: Words<MergeRequestState> = &[
+    ("opened", MergeRequestState::Opened),
+    ("closed", MergeRequestState::Closed),
+    ("locked", MergeRequestState::Locked),
+    ("merged", MergeRequestState::Merged),
+];
+
+/// Which states of merge requests a list can be of.
+pub(super) const MERGE_REQUEST_STATE_FILTERS: Words<Option<MergeRequestState>> = &[
+    ("opened", Some(MergeRequestState::Opened)),
+    ("closed", Some(MergeRequestState::Closed)),
+    ("locked", Some(MergeRequestState::Locked)),
+    ("merged", Some(MergeRequestState::Merged)),
+    ("all", None),
+];
+
+/// What merge requests are sorted by.
+pub(super) const MERGE_REQUEST_ORDERS: Words<MergeRequestOrderBy> = &[
+    ("created_at", MergeRequestOrderBy::CreatedAt),
+    ("label_priority", MergeRequestOrderBy::LabelPriority),
+    ("milestone_due", MergeRequestOrderBy::MilestoneDue),
+    ("popularity", MergeRequestOrderBy::Popularity),
+    ("priority", MergeRequestOrderBy::Priority),
+    ("title", MergeRequestOrderBy::Title),
+    ("updated_at", MergeRequestOrderBy::UpdatedAt),
+    ("merged_at", MergeRequestOrderBy::MergedAt),
+];
+
+/// Whose merge requests; the forms with hyphens are older.
+pub(super) const MERGE_REQUEST_SCOPES: Words<MergeRequestScope> = &[
+    ("created-by-me", MergeRequestScope::CreatedByMe),
+    ("assigned-to-me", MergeRequestScope::AssignedToMe),
+    ("created_by_me", MergeRequestScope::CreatedByMe),
+    ("assigned_to_me", MergeRequestScope::AssignedToMe),
+    ("reviews_for_me", MergeRequestScope::ReviewsForMe),
+    ("all", MergeRequestScope::Unspecified),
+];
+
+/// Where to search.
+pub(super) const MERGE_REQUEST_SEARCH_FIELDS: Words<MergeRequestSearchField> = &[
+    ("title", MergeRequestSearchField::Title),
+    ("description", MergeRequestSearchField::Description),
+];
+
+/// How much of merge requests is shown.
+pub(super) const MERGE_REQUEST_VIEWS: Words<()> = &[("simple", ())];
+
+/// Yes or no, where nothing else will do.
+pub(super) const YES_NO: Words<bool> = &[("yes", true), ("no", false)];
 
 /// The directions of a list.
 pub(super) const DIRECTIONS: Words<SortDirection> =

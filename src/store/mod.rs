@@ -24,7 +24,7 @@ use crate::domain::{
     deployment::{Deployment, DeploymentPosition, DeploymentQuery},
     directory::{
         Container, ContainerView, DirectoryChange, Group, GroupShare, GroupView, Membership, Project,
-        ProjectView, User,
+        ProjectView, User, UserSummary,
     },
     environment::{Environment, EnvironmentFilter},
     error::{Error, Reason},
@@ -32,9 +32,13 @@ use crate::domain::{
     gate::{Gate, Unreachable},
     id::{
         ContainerKey, DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, JobId, MergeRequestId,
-        Place, ProjectId, ProjectKey, TokenId, UserId, UserKey,
+        MergeRequestIid, Place, ProjectId, ProjectKey, TokenId, UserId, UserKey,
     },
     link::{LinkTask, Shipped},
+    merge_request::{
+        MergeRequest,
+        query::{MergeRequestPosition, MergeRequestQuery},
+    },
     page::{Page, PageRequest},
     person::Person,
     protection::{Nameable, ProtectedEnvironment},
@@ -182,6 +186,8 @@ pub enum Select {
     Job(JobId),
     /// The protection of this name, whether or not there is one, and who its entries are to name.
     Protection(ProtectionSelect),
+    /// The merge request of this number, whether or not there is one, and who of these users is there.
+    MergeRequest(MergeRequestIid, Vec<UserKey>),
     /// Environments that are available and saw no change since.
     StaleEnvironments {
         /// Since when.
@@ -234,6 +240,10 @@ pub struct ProjectState {
     pub protection: Option<ProtectedEnvironment>,
     /// Who may be named in it.
     pub nameable: Option<Nameable>,
+    /// The selected merge request.
+    pub merge_request: Option<MergeRequest>,
+    /// Those of the selected users who are there.
+    pub users: Vec<UserSummary>,
 }
 
 impl ProjectState {
@@ -252,6 +262,8 @@ impl ProjectState {
             gate: None,
             protection: None,
             nameable: None,
+            merge_request: None,
+            users: Vec::new(),
         }
     }
 }
@@ -275,6 +287,8 @@ pub struct ProjectAnswer {
     pub actor: UserId,
     /// The protection in question, after the change.
     pub protection: Option<ProtectionAnswer>,
+    /// The merge request in question, after the change.
+    pub merge_request: Option<MergeRequestAnswer>,
 }
 
 impl ProjectAnswer {
@@ -297,8 +311,20 @@ impl ProjectAnswer {
             gate: None,
             actor,
             protection: None,
+            merge_request: None,
         }
     }
+}
+
+/// A merge request after a change.
+#[derive(Debug, Clone)]
+pub struct MergeRequestAnswer {
+    /// The merge request.
+    pub merge_request: MergeRequest,
+    /// Whether this change recorded it first.
+    pub created: bool,
+    /// Whether the report was older than what is recorded, and left out.
+    pub stale: bool,
 }
 
 /// A protection after a change.
@@ -575,7 +601,32 @@ pub trait Store: Send + Sync + 'static {
         page: &PageRequest<DeploymentPosition>,
     ) -> Result<Page<Deployment, DeploymentPosition>>;
 
-    /// Changes deployments and environments of one project, and writes the events that tell of it.
+    /// A merge request of a project.
+    async fn merge_request_find(
+        &self,
+        project: ProjectId,
+        iid: MergeRequestIid,
+    ) -> Result<Option<MergeRequest>>;
+
+    /// A project's merge requests; of those, where a deployment is named, the ones that it shipped. Walks are as those of
+    /// deployments.
+    async fn merge_request_list(
+        &self,
+        project: ProjectId,
+        shipped_by: Option<DeploymentId>,
+        query: &MergeRequestQuery,
+        page: &PageRequest<MergeRequestPosition>,
+    ) -> Result<Page<MergeRequest, MergeRequestPosition>>;
+
+    /// The deployments that shipped a merge request, the one of the highest id first. The position of a deployment is its
+    /// id.
+    async fn merge_request_deployments(
+        &self,
+        id: MergeRequestId,
+        page: &PageRequest<DeploymentId>,
+    ) -> Result<Page<Deployment, DeploymentId>>;
+
+    /// Changes deployments, environments and merge requests of one project, and writes the events that tell of it.
     async fn project_change(
         &self,
         project: ProjectKey,

@@ -141,6 +141,58 @@ async fn an_upsert_creates_once_and_changes_then() {
 }
 
 #[tokio::test]
+async fn everyone_may_see_what_a_user_tells_of_themself() {
+    let server = TestServer::start().await;
+    let (_, bob) = server.user("bob").await;
+    let profile = |location: &str| pb::UserProfile {
+        bio: "Ships things".into(),
+        location: location.into(),
+        skype: "ann.s".into(),
+        linkedin: "ann-l".into(),
+        twitter: "ann_t".into(),
+        website_url: "ann.example".into(),
+        organization: "Acme".into(),
+    };
+    let seen = async || {
+        let get = pb::GetUserRequest {
+            user: Some(user_named("ann")),
+        };
+        let got = server.directory(&bob).get_user(get).await.unwrap().into_inner();
+        got.user.unwrap().profile.unwrap()
+    };
+    let mut calls = server.directory(&server.root);
+    let create = pb::CreateUserRequest {
+        profile: Some(profile("Oslo")),
+        ..create_user("ann")
+    };
+    calls.create_user(create).await.unwrap();
+    assert_eq!(seen().await, profile("Oslo"));
+    let update = |profile| pb::UpdateUserRequest {
+        profile,
+        ..update_user("ann")
+    };
+    calls.update_user(update(Some(profile("Bergen")))).await.unwrap();
+    assert_eq!(seen().await, profile("Bergen"));
+    calls.update_user(update(None)).await.unwrap();
+    assert_eq!(seen().await, profile("Bergen"), "what is not told stays");
+    let only = pb::UserProfile {
+        bio: "Retired".into(),
+        ..Default::default()
+    };
+    calls.update_user(update(Some(only.clone()))).await.unwrap();
+    assert_eq!(seen().await, only, "what is told is all of it");
+    let bad = pb::UserProfile {
+        website_url: "javascript:1".into(),
+        location: "a\nb".into(),
+        ..Default::default()
+    };
+    let refused = violations(calls.update_user(update(Some(bad))).await);
+    let fields: Vec<_> = refused.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(fields, ["profile.location", "profile.website_url"]);
+    assert_eq!(seen().await, only);
+}
+
+#[tokio::test]
 async fn a_private_address_is_for_administrators_and_its_owner() {
     let server = TestServer::start().await;
     let (_, ann) = server.user("ann").await;

@@ -469,7 +469,11 @@ async fn what_is_told_after_the_deployment_is_linked_to_the_one_that_shipped_it(
     let mut forge = Forge::new().await;
     forge.repo.commit("start");
     forge.attach().await;
-    forge.deploy("production", "main").await;
+    let request = pb::CreateDeploymentRequest {
+        sha: forge.repo.id("main"),
+        ..forge.world.deployment("production", S::Running)
+    };
+    let first = succeed(&forge.world, request).await;
     let change = forge.repo.commit("change");
     let mut deployments = Vec::new();
     for _ in 0..3 {
@@ -481,15 +485,28 @@ async fn what_is_told_after_the_deployment_is_linked_to_the_one_that_shipped_it(
         forge.repo.commit(&format!("later-{}", deployments.len()));
     }
     // The forge's hook comes late.
-    let traces = merge(&change);
-    forge.report(1, true, traces).await;
+    let merged_at = first.finished_at.map(|at| prost_types::Timestamp {
+        nanos: at.nanos + 1_000_000,
+        ..at
+    });
+    let report = pb::MergeRequestReport {
+        title: "A change".into(),
+        state: State::Merged.into(),
+        target_branch: "main".into(),
+        source_branch: "change".into(),
+        created_at: merged_at,
+        merged_at,
+        merge_commit_sha: change,
+        ..Default::default()
+    };
+    upsert(&forge.world, 1, report).await;
     linked(&forge.world).await;
     assert_eq!(
         shipped_by(&forge.world, deployments[0]).await,
         BTreeSet::from([1])
     );
-    for &later in &deployments[1..] {
-        assert_eq!(shipped_by(&forge.world, later).await, BTreeSet::new());
+    for other in [first.id, deployments[1], deployments[2]] {
+        assert_eq!(shipped_by(&forge.world, other).await, BTreeSet::new());
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     entry::{
-        Container, Environment, Group, Member, Project, ProtectedEnvironment, ProtectionEntry, Share,
-        Subject, User,
+        Container, Environment, Group, Member, Profile, Project, ProtectedEnvironment, ProtectionEntry,
+        Share, Subject, User,
     },
     file,
 };
@@ -157,6 +157,15 @@ impl Check {
             admin: raw.admin,
             external: raw.external,
             state,
+            profile: Profile {
+                bio: raw.bio,
+                location: raw.location,
+                skype: raw.skype,
+                linkedin: raw.linkedin,
+                twitter: raw.twitter,
+                website_url: raw.website_url,
+                organization: raw.organization,
+            },
         }
     }
 

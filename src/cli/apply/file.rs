@@ -36,6 +36,13 @@ pub(super) struct User {
     pub admin: Option<bool>,
     pub external: Option<bool>,
     pub state: Option<String>,
+    pub bio: Option<String>,
+    pub location: Option<String>,
+    pub skype: Option<String>,
+    pub linkedin: Option<String>,
+    pub twitter: Option<String>,
+    pub website_url: Option<String>,
+    pub organization: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

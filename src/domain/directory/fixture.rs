@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 
-use super::{Container, Group, GroupShare, Membership, Project, User, UserState, Visibility};
+use super::{Container, Group, GroupShare, Membership, Project, User, UserProfile, UserState, Visibility};
 use crate::domain::{
     Time,
     access::AccessLevel,
@@ -25,6 +25,7 @@ pub fn user(id: i64) -> User {
         state: UserState::Active,
         admin: false,
         external: false,
+        profile: UserProfile::default(),
         created_at: now(),
         version: 1,
     }

@@ -14,7 +14,7 @@ pub use group::{CreateGroup, NewGroup, UpdateGroup, create_group};
 pub use membership::{NewMembership, create_membership, membership_not_found};
 pub use project::{CreateProject, NewProject, UpdateProject, create_project};
 pub use share::{NewShare, create_share, share_not_found};
-pub use user::{CreateUser, NewUser, UpdateUser, create_user, user_not_found};
+pub use user::{CreateUser, NewUser, UpdateUser, UserProfile, create_user, user_not_found};
 
 use super::{
     Time,
@@ -108,6 +108,8 @@ pub struct User {
     pub admin: bool,
     /// Sees internal projects only as a member.
     pub external: bool,
+    /// What they tell of themself.
+    pub profile: UserProfile,
     /// When the user was created.
     pub created_at: Time,
     /// Counts the changes; the etag shows it.

@@ -9,6 +9,46 @@ use crate::domain::{
 /// The shortest username, in characters.
 const USERNAME_MIN: usize = 2;
 
+/// The longest biography, in characters.
+const BIO_MAX: usize = 1000;
+
+/// What users tell of themselves; an empty text tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserProfile {
+    /// A few words about them.
+    pub bio: String,
+    /// Where they are.
+    pub location: String,
+    /// Their name at Skype.
+    pub skype: String,
+    /// Their name at `LinkedIn`.
+    pub linkedin: String,
+    /// Their name at Twitter.
+    pub twitter: String,
+    /// Their web site, as they write it.
+    pub website_url: String,
+    /// Whom they work for.
+    pub organization: String,
+}
+
+impl UserProfile {
+    /// Checks every text of it.
+    fn check(&self, violations: &mut Violations) {
+        for (field, text, max) in [
+            ("profile.bio", &self.bio, BIO_MAX),
+            ("profile.location", &self.location, text::NAME_MAX),
+            ("profile.skype", &self.skype, text::NAME_MAX),
+            ("profile.linkedin", &self.linkedin, text::NAME_MAX),
+            ("profile.twitter", &self.twitter, text::NAME_MAX),
+            ("profile.website_url", &self.website_url, text::NAME_MAX),
+            ("profile.organization", &self.organization, text::NAME_MAX),
+        ] {
+            violations.check(text::at_most(field, text, max).and_then(|()| text::no_control(field, text)));
+        }
+        violations.check(text::harmless_scheme("profile.website_url", &self.website_url));
+    }
+}
+
 /// What a caller wants made; an empty text is left out, an empty name is the username.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateUser {
@@ -28,6 +68,8 @@ pub struct CreateUser {
     pub admin: bool,
     /// Sees internal projects only as a member.
     pub external: bool,
+    /// What they tell of themself.
+    pub profile: UserProfile,
 }
 
 /// What a caller wants changed; what is absent stays, an empty text removes where there can be none.
@@ -47,6 +89,8 @@ pub struct UpdateUser {
     pub admin: Option<bool>,
     /// Whether the user sees internal projects only as a member.
     pub external: Option<bool>,
+    /// What they tell of themself, all of it.
+    pub profile: Option<UserProfile>,
 }
 
 /// A user about to be made.
@@ -68,6 +112,8 @@ pub struct NewUser {
     pub admin: bool,
     /// Sees internal projects only as a member.
     pub external: bool,
+    /// What they tell of themself.
+    pub profile: UserProfile,
 }
 
 impl NewUser {
@@ -82,6 +128,7 @@ impl NewUser {
             state: UserState::Active,
             admin: true,
             external: false,
+            profile: UserProfile::default(),
         }
     }
 }
@@ -98,6 +145,7 @@ impl UpdateUser {
             state: self.state.unwrap_or(UserState::Active),
             admin: self.admin.unwrap_or_default(),
             external: self.external.unwrap_or_default(),
+            profile: self.profile.clone().unwrap_or_default(),
         }
     }
 }
@@ -137,6 +185,7 @@ pub fn create_user(command: &CreateUser, existing: Option<&User>) -> Result<Vec<
         &command.public_email,
         &command.avatar_url,
     );
+    command.profile.check(&mut violations);
     violations.finish()?;
     if existing.is_some() {
         return Err(Error::taken("user", "username"));
@@ -150,6 +199,7 @@ pub fn create_user(command: &CreateUser, existing: Option<&User>) -> Result<Vec<
         state: command.state,
         admin: command.admin,
         external: command.external,
+        profile: command.profile.clone(),
     })])
 }
 
@@ -190,6 +240,9 @@ impl User {
         let [email, public_email, avatar_url] = [&command.email, &command.public_email, &command.avatar_url]
             .map(|text| text.as_deref().unwrap_or_default());
         check_contacts(&mut violations, email, public_email, avatar_url);
+        if let Some(profile) = &command.profile {
+            profile.check(&mut violations);
+        }
         violations.finish()?;
         let replaced = |new: &Option<String>, old: &Option<String>| match new {
             Some(text) => not_empty(text),
@@ -203,6 +256,7 @@ impl User {
             state: command.state.unwrap_or(self.state),
             admin: command.admin.unwrap_or(self.admin),
             external: command.external.unwrap_or(self.external),
+            profile: command.profile.clone().unwrap_or_else(|| self.profile.clone()),
             ..self.clone()
         };
         if after == *self {
@@ -273,6 +327,92 @@ mod tests {
             fields,
             ["username", "name", "email", "public_email", "avatar_url"]
         );
+    }
+
+    #[test]
+    fn a_profile_is_of_short_texts_that_show_as_they_are() {
+        let refused = |profile: UserProfile| {
+            let update = UpdateUser {
+                profile: Some(profile.clone()),
+                ..UpdateUser::default()
+            };
+            let on_update = user(1).update(&update, true).err();
+            let on_create = create_user(&update.creating("ann"), None).err();
+            let fields = |error: Option<Error>| {
+                let all = error.iter().flat_map(|error| error.violations().to_vec());
+                all.map(|violation| violation.field).collect::<Vec<_>>()
+            };
+            let (on_update, on_create) = (fields(on_update), fields(on_create));
+            assert_eq!(on_update, on_create, "{profile:?}");
+            on_update.join(" ")
+        };
+        let set: [(&str, usize, fn(&mut UserProfile, String)); 7] = [
+            ("profile.bio", 1000, |of, text| of.bio = text),
+            ("profile.location", 255, |of, text| of.location = text),
+            ("profile.skype", 255, |of, text| of.skype = text),
+            ("profile.linkedin", 255, |of, text| of.linkedin = text),
+            ("profile.twitter", 255, |of, text| of.twitter = text),
+            ("profile.website_url", 255, |of, text| of.website_url = text),
+            ("profile.organization", 255, |of, text| of.organization = text),
+        ];
+        for (field, max, set) in set {
+            for (text, wanted) in [
+                ("é".repeat(max), ""),
+                ("é".repeat(max + 1), field),
+                ("a b: c".to_owned(), ""),
+                ("a\nb".to_owned(), field),
+                ("a\0b".to_owned(), field),
+            ] {
+                let mut profile = UserProfile::default();
+                set(&mut profile, text.clone());
+                assert_eq!(refused(profile), wanted, "{field} {text:?}");
+            }
+        }
+        for (website_url, wanted) in [
+            ("ann.example", ""),
+            ("my page: https://ann.example", ""),
+            ("javascript:alert(1)", "profile.website_url"),
+            (" VBScript:x", "profile.website_url"),
+            ("data:text/html,x", "profile.website_url"),
+        ] {
+            let website_url = website_url.to_owned();
+            let profile = UserProfile {
+                website_url: website_url.clone(),
+                ..UserProfile::default()
+            };
+            assert_eq!(refused(profile), wanted, "{website_url}");
+        }
+    }
+
+    #[test]
+    fn a_profile_is_replaced_as_a_whole_or_stays() {
+        let before = User {
+            profile: UserProfile {
+                bio: "Ships".to_owned(),
+                location: "Oslo".to_owned(),
+                ..UserProfile::default()
+            },
+            ..user(1)
+        };
+        let renamed = UpdateUser {
+            name: Some("Other".to_owned()),
+            ..UpdateUser::default()
+        };
+        let moved = UserProfile {
+            location: "Bergen".to_owned(),
+            ..UserProfile::default()
+        };
+        let telling = UpdateUser {
+            profile: Some(moved.clone()),
+            ..UpdateUser::default()
+        };
+        for (command, wanted) in [(&renamed, &before.profile), (&telling, &moved)] {
+            let changes = before.update(command, true).unwrap();
+            let [DirectoryChange::UserUpdated(after)] = &changes[..] else {
+                panic!("{changes:?}")
+            };
+            assert_eq!(&after.profile, wanted);
+        }
     }
 
     #[test]

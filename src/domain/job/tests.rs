@@ -310,9 +310,9 @@ enum Outcome {
 
 #[test]
 fn an_outdated_job_does_not_start_and_is_run_again_where_the_project_allows_it() {
-    use Outcome::{Fails, Goes, Refused};
     use DeploymentStatus as D;
     use JobStatus as J;
+    use Outcome::{Fails, Goes, Refused};
     let (other, same) = (newer("b"), newer("A91957A858320C0E17F3A0ECA7CFACBFF50EA29A"));
     let older = Deployment {
         id: DeploymentId(0),

@@ -46,6 +46,11 @@ fn create_command(request: &pb::CreateUserRequest) -> Result<CreateUser, Error> 
         state: UserState::Active,
         admin: request.admin,
         external: request.external,
+        profile: request
+            .profile
+            .clone()
+            .map(convert::read_user_profile)
+            .unwrap_or_default(),
     })
 }
 
@@ -61,6 +66,7 @@ fn update_command(request: &pb::UpdateUserRequest) -> Result<UpdateUser, Error> 
         state: state.transpose()?,
         admin: request.admin,
         external: request.external,
+        profile: request.profile.clone().map(convert::read_user_profile),
     })
 }
 

@@ -4,6 +4,7 @@ use super::{
     commit::CommitRow,
     job::JobRow,
     link::{LinkRow, RevisionRow},
+    merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
         GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
@@ -24,6 +25,7 @@ pub trait Db:
     + Carries<Vec<u8>>
     + Reads<(i64,)>
     + Reads<ApprovalRow>
+    + Reads<CherryPickRow>
     + Reads<CommitRow>
     + Reads<DeploymentRow>
     + Reads<EntryRow>
@@ -33,14 +35,18 @@ pub trait Db:
     + Reads<GroupRow>
     + Reads<GroupViewRow>
     + Reads<JobRow>
+    + Reads<LabelRow>
     + Reads<LevelRow>
     + Reads<LinkRow>
     + Reads<RevisionRow>
     + Reads<LockRow>
     + Reads<MembershipRow>
+    + Reads<MergeRequestPersonRow>
+    + Reads<MergeRequestRow>
     + Reads<PlaceRow>
     + Reads<ProjectRow>
     + Reads<ProtectionRow>
+    + Reads<ReactionRow>
     + Reads<RequestRow>
     + Reads<ShareRow>
     + Reads<TokenRow>

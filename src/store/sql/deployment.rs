@@ -8,6 +8,7 @@
 
 use super::{
     Db, commit, count, failed, job,
+    page::{ListById, rows_by_id},
     row::{DeploymentRow, NOT_FINISHED, millis},
     seam::{Stmt, sql},
 };
@@ -17,7 +18,7 @@ use crate::{
             Deployment, DeploymentFilter, DeploymentOrder, DeploymentPosition, DeploymentQuery,
             DeploymentStatus, NewDeployment, PositionKey,
         },
-        id::{DeploymentId, EnvironmentId, EnvironmentKey, Iid, JobId, ProjectId},
+        id::{DeploymentId, EnvironmentId, EnvironmentKey, Iid, JobId, MergeRequestId, ProjectId},
         page::{Direction, Page, PageRequest},
     },
     store::Result,
@@ -158,6 +159,30 @@ pub async fn delete<DB: Db>(connection: &mut DB::Connection, id: DeploymentId) -
         .await
         .map_err(failed::<DB>)?;
     Ok(())
+}
+
+/// A page of the deployments that shipped a merge request, the one of the highest id first.
+pub async fn page_that_shipped<DB: Db>(
+    connection: &mut DB::Connection,
+    merge_request: MergeRequestId,
+    request: &PageRequest<DeploymentId>,
+) -> Result<Page<Deployment, DeploymentId>> {
+    const LATEST_FIRST: ListById = ListById {
+        columns: COLUMNS,
+        after: " AND d.id < ",
+        order: " ORDER BY d.id DESC LIMIT ",
+    };
+    let matching = |stmt: Stmt<DB>| {
+        stmt.push(
+            " FROM deployment_merge_requests l CROSS JOIN deployments d CROSS JOIN environments e \
+             LEFT JOIN users u ON u.id = d.user_id WHERE d.id = l.deployment_id AND e.id = d.environment_id",
+        )
+        .push_bind(" AND l.merge_request_id = ", merge_request.0)
+    };
+    let page = rows_by_id::<DB, DeploymentRow, _>(&mut *connection, &LATEST_FIRST, matching, request);
+    let (rows, total) = page.await?;
+    let items = job::with_jobs::<DB>(connection, rows).await?;
+    Ok(Page::cut(items, request.size, total, |deployment| deployment.id))
 }
 
 /// Whose deployments: a project's, or those of one of its environments.

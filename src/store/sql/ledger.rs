@@ -7,7 +7,7 @@ use super::{
     event::{self, Log, Told},
     failed,
     gate::{self, Touched},
-    link, project, protection,
+    link, merge_request, project, protection,
     row::{LockRow, millis},
     seam::sql,
     token,
@@ -146,6 +146,13 @@ impl<'a, DB: Db> Ledger<'a, DB> {
                 approval::count::<DB>(&mut *self.connection, *deployment, rules).await
             }
             ProjectChange::Protection(change) => self.protect(change).await,
+            ProjectChange::MergeRequest(change) => {
+                let log = &mut self.log;
+                self.answer.merge_request =
+                    merge_request::write::<DB>(&mut *self.connection, log.project, change, log.now, log.told)
+                        .await?;
+                Ok(())
+            }
         }
     }
 

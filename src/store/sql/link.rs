@@ -18,7 +18,8 @@ use crate::{
         Time,
         deployment::DeploymentStatus,
         id::{DeploymentId, EnvironmentId, EnvironmentKey, MergeRequestId, ProjectId, ProjectKey},
-        link::{self, LinkTask, Revision, Shipped},
+        link::{LinkTask, Revision, Shipped},
+        merge_request,
     },
     store::{Due, Linked, Result},
 };
@@ -98,7 +99,9 @@ async fn read<DB: Db>(connection: &mut DB::Connection, row: LinkRow) -> Result<D
     let (id, project) = (DeploymentId(row.deployment_id), ProjectId(row.project_id));
     let key = EnvironmentKey::Id(EnvironmentId(row.environment_id));
     let environment = environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
-    let linked = environment.as_ref().is_some_and(link::is_linked);
+    let linked = environment
+        .as_ref()
+        .is_some_and(|environment| merge_request::is_linked(&environment.name, environment.tier));
     if !linked || row.status != DeploymentStatus::Success.as_str() {
         return Ok(Due::Forget(id));
     }

@@ -14,6 +14,7 @@ mod job;
 mod ledger;
 mod link;
 mod membership;
+mod merge_request;
 mod page;
 mod person;
 #[cfg(test)]
@@ -48,10 +49,14 @@ use crate::{
         event::{Event, ProjectChange},
         gate::Gate,
         id::{
-            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, JobId, MergeRequestId, ProjectId,
-            ProjectKey, TokenId, UserId, UserKey,
+            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, JobId, MergeRequestId,
+            MergeRequestIid, ProjectId, ProjectKey, TokenId, UserId, UserKey,
         },
         link::{LinkTask, Shipped},
+        merge_request::{
+            MergeRequest,
+            query::{MergeRequestPosition, MergeRequestQuery},
+        },
         page::{Page, PageRequest, TOTAL_MAX},
         person::Person,
         protection::ProtectedEnvironment,
@@ -405,6 +410,32 @@ impl<DB: Db> Store for SqlStore<DB> {
         page: &PageRequest<DeploymentPosition>,
     ) -> Result<Page<Deployment, DeploymentPosition>> {
         deployment::page::<DB>(&mut *self.moment().await?, project, query, page).await
+    }
+
+    async fn merge_request_find(
+        &self,
+        project: ProjectId,
+        iid: MergeRequestIid,
+    ) -> Result<Option<MergeRequest>> {
+        merge_request::find_by_iid::<DB>(&mut *self.moment().await?, project, iid).await
+    }
+
+    async fn merge_request_list(
+        &self,
+        project: ProjectId,
+        shipped_by: Option<DeploymentId>,
+        query: &MergeRequestQuery,
+        page: &PageRequest<MergeRequestPosition>,
+    ) -> Result<Page<MergeRequest, MergeRequestPosition>> {
+        merge_request::page::<DB>(&mut *self.moment().await?, project, shipped_by, query, page).await
+    }
+
+    async fn merge_request_deployments(
+        &self,
+        id: MergeRequestId,
+        page: &PageRequest<DeploymentId>,
+    ) -> Result<Page<Deployment, DeploymentId>> {
+        deployment::page_that_shipped::<DB>(&mut *self.moment().await?, id, page).await
     }
 
     async fn project_change(

@@ -9,7 +9,7 @@ use super::{
     event::Told,
     gate, job,
     ledger::{self, Ledger},
-    person, project, protection, request,
+    merge_request, person, project, protection, request,
     row::LockRow,
     user,
 };
@@ -155,6 +155,11 @@ impl Change {
                 }
                 state.gate = gate;
             }
+            Select::MergeRequest(iid, named) => {
+                state.merge_request =
+                    merge_request::find_by_iid::<DB>(&mut *connection, project, *iid).await?;
+                state.users = user::summaries::<DB>(&mut *connection, named).await?;
+            }
             Select::StaleEnvironments { before } => {
                 state.environments = environment::stale::<DB>(&mut *connection, project, *before).await?;
                 state.protections = protection::above::<DB>(&mut *connection, &view.project).await?;
@@ -170,7 +175,8 @@ impl Change {
                 (state.protection, state.nameable) = (found.0, Some(found.1));
             }
         }
-        if state.actor.is_none() && !matches!(self.select, Select::Protection(_)) {
+        let by_role_alone = matches!(self.select, Select::Protection(_) | Select::MergeRequest(..));
+        if state.actor.is_none() && !by_role_alone {
             let viewer = self.viewer::<DB>(&mut *connection, &view).await?;
             let protections = &state.protections;
             let mut people =

@@ -11,7 +11,7 @@ use crate::{
         deployment::{Deployment, DeploymentStatus, FailureReason, GateState},
         directory::{
             Container, Group, GroupShare, GroupView, Membership, Project, ProjectView, Standing, User,
-            UserState, UserSummary, Visibility,
+            UserProfile, UserState, UserSummary, Visibility,
         },
         environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
         id::{
@@ -73,6 +73,13 @@ pub struct UserRow {
     pub state: String,
     pub admin: bool,
     pub external: bool,
+    pub bio: String,
+    pub location: String,
+    pub skype: String,
+    pub linkedin: String,
+    pub twitter: String,
+    pub website_url: String,
+    pub organization: String,
     pub created_at: i64,
     pub version: i64,
 }
@@ -92,6 +99,15 @@ impl TryFrom<UserRow> for User {
             avatar_url: row.avatar_url,
             admin: row.admin,
             external: row.external,
+            profile: UserProfile {
+                bio: row.bio,
+                location: row.location,
+                skype: row.skype,
+                linkedin: row.linkedin,
+                twitter: row.twitter,
+                website_url: row.website_url,
+                organization: row.organization,
+            },
             version: row.version,
         })
     }

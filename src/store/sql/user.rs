@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         Time,
-        directory::{NewUser, User, UserState},
+        directory::{NewUser, User, UserState, UserSummary},
         id::{UserId, UserKey},
         page::{Page, PageRequest},
     },
@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// The columns of a [`UserRow`].
-pub const COLUMNS: &str =
-    "SELECT id, username, name, email, public_email, avatar_url, state, admin, external, created_at, version";
+pub const COLUMNS: &str = "SELECT id, username, name, email, public_email, avatar_url, state, admin, external, bio, location, skype, linkedin, \
+     twitter, website_url, organization, created_at, version";
 
 /// A user by key.
 pub async fn find_by_key<DB: Db>(connection: &mut DB::Connection, key: &UserKey) -> Result<Option<User>> {
@@ -42,6 +42,36 @@ pub async fn find_all<DB: Db>(
         .push_in(ids.iter().map(|id| id.0));
     let users = list::<DB, UserRow, User>(connection, stmt).await?;
     Ok(users.into_iter().map(|user| (user.id, user)).collect())
+}
+
+/// How many users one statement looks up.
+const CHUNK: usize = 500;
+
+/// Those of the named users who are there.
+pub async fn summaries<DB: Db>(
+    connection: &mut DB::Connection,
+    named: &[UserKey],
+) -> Result<Vec<UserSummary>> {
+    let mut found = BTreeMap::new();
+    for chunk in named.chunks(CHUNK) {
+        let ids = chunk.iter().filter_map(|key| match key {
+            UserKey::Id(id) => Some(id.0),
+            UserKey::Name(_) => None,
+        });
+        let names = chunk.iter().filter_map(|key| match key {
+            UserKey::Id(_) => None,
+            UserKey::Name(name) => Some(name.to_lowercase()),
+        });
+        let stmt = sql::<DB>(COLUMNS)
+            .push(" FROM users WHERE id")
+            .push_in(ids)
+            .push(" OR username_key")
+            .push_in_texts(names);
+        for user in list::<DB, UserRow, User>(&mut *connection, stmt).await? {
+            found.insert(user.id, user.summary());
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 /// A page of the users by id; of those whose username begins with `search`, if there is one.
@@ -91,7 +121,8 @@ pub async fn other_administrators<DB: Db>(connection: &mut DB::Connection, id: U
 pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewUser, now: Time) -> Result<User> {
     let (id,) = sql::<DB>(
         "INSERT INTO users (username, username_key, name, email, public_email, avatar_url, state, admin, external, \
-         created_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1) RETURNING id",
+         created_at, version, bio, location, skype, linkedin, twitter, website_url, organization) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14, $15, $16, $17) RETURNING id",
     )
     .bind(new.username.clone())
     .bind(new.username.to_lowercase())
@@ -103,6 +134,13 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewUser, now:
     .bind(new.admin)
     .bind(new.external)
     .bind(millis(now))
+    .bind(new.profile.bio.clone())
+    .bind(new.profile.location.clone())
+    .bind(new.profile.skype.clone())
+    .bind(new.profile.linkedin.clone())
+    .bind(new.profile.twitter.clone())
+    .bind(new.profile.website_url.clone())
+    .bind(new.profile.organization.clone())
     .one::<(i64,)>(connection)
     .await
     .map_err(failed::<DB>)?;
@@ -116,6 +154,7 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewUser, now:
         state: new.state,
         admin: new.admin,
         external: new.external,
+        profile: new.profile.clone(),
         created_at: now,
         version: 1,
     })
@@ -125,7 +164,8 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewUser, now:
 pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &User) -> Result<()> {
     sql::<DB>(
         "UPDATE users SET name = $2, email = $3, public_email = $4, avatar_url = $5, state = $6, admin = $7, \
-         external = $8, version = $9 WHERE id = $1",
+         external = $8, version = $9, bio = $10, location = $11, skype = $12, linkedin = $13, twitter = $14, \
+         website_url = $15, organization = $16 WHERE id = $1",
     )
     .bind(after.id.0)
     .bind(after.name.clone())
@@ -136,6 +176,13 @@ pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &User) -> Re
     .bind(after.admin)
     .bind(after.external)
     .bind(after.version)
+    .bind(after.profile.bio.clone())
+    .bind(after.profile.location.clone())
+    .bind(after.profile.skype.clone())
+    .bind(after.profile.linkedin.clone())
+    .bind(after.profile.twitter.clone())
+    .bind(after.profile.website_url.clone())
+    .bind(after.profile.organization.clone())
     .run(connection)
     .await
     .map_err(failed::<DB>)?;

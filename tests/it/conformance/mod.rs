@@ -5,6 +5,7 @@ mod directory;
 mod environments;
 mod events;
 mod gate;
+mod merge_requests;
 mod pages;
 mod requests;
 mod times;
@@ -19,13 +20,13 @@ use gatehouse::{
         access::AccessLevel,
         deployment::{self, CreateDeployment, Deployment, DeploymentStatus},
         directory::{
-            Container, DirectoryChange, Group, NewGroup, NewMembership, NewProject, NewUser, User, UserState,
-            Visibility,
+            Container, DirectoryChange, Group, NewGroup, NewMembership, NewProject, NewUser, User,
+            UserProfile, UserState, Visibility,
         },
         environment::Environment,
         error::Reason,
         event::ProjectChange,
-        id::{DeploymentId, EnvironmentKey, ProjectId, ProjectKey, UserKey},
+        id::{DeploymentId, EnvironmentKey, MergeRequestId, ProjectId, ProjectKey, UserKey},
         token::Secret,
     },
     store::{
@@ -100,6 +101,16 @@ suite! {
         an_inbox_is_walked_without_loss
         protections_and_approvals_go_with_what_they_are_about
     }
+    merge_requests {
+        a_merge_request_is_made_found_changed_and_deleted
+        who_is_deleted_is_shown_and_found_no_more
+        who_shipped_it_is_listed_the_latest_first_until_either_is_gone
+        a_report_that_comes_late_has_deployments_looked_through_again
+        of_many_deployments_the_oldest_hundred_are_looked_through
+        the_environments_looked_through_are_those_that_are_linked
+        a_time_of_a_project_that_is_ahead_is_kept
+        every_list_is_what_filtering_and_sorting_by_hand_gives
+    }
     pages {
         every_order_direction_and_filter_is_what_sorting_by_hand_gives
         a_total_is_told_to_its_limit_and_no_further
@@ -127,6 +138,18 @@ trait Engine: Send + Sync {
 
     /// The number of its last deployment and of its last event, as its row has them.
     async fn counters(&self, project: ProjectId) -> (i64, i64);
+
+    /// Links a merge request to a deployment.
+    async fn link(&self, deployment: DeploymentId, merge_request: MergeRequestId);
+
+    /// The commits by which a merge request is found, by kind.
+    async fn merge_request_commits(&self, id: MergeRequestId) -> Vec<(String, String)>;
+
+    /// The deployments that are to be looked through, the oldest first, with attempts and when they are due.
+    async fn link_work(&self) -> Vec<(DeploymentId, i64, Time)>;
+
+    /// Forgets them.
+    async fn clear_link_work(&self);
 }
 
 /// An event as stored.
@@ -185,6 +208,47 @@ impl Engine for Sqlite {
             .fetch_one(&mut self.connect().await)
             .await
             .unwrap()
+    }
+
+    async fn link(&self, deployment: DeploymentId, merge_request: MergeRequestId) {
+        let text = "INSERT INTO deployment_merge_requests (deployment_id, merge_request_id, environment_id) \
+                    SELECT id, $2, environment_id FROM deployments WHERE id = $1";
+        sqlx::query(text)
+            .bind(deployment.0)
+            .bind(merge_request.0)
+            .execute(&mut self.connect().await)
+            .await
+            .unwrap();
+    }
+
+    async fn merge_request_commits(&self, id: MergeRequestId) -> Vec<(String, String)> {
+        let text =
+            "SELECT kind, sha FROM merge_request_commits WHERE merge_request_id = $1 ORDER BY kind, sha";
+        sqlx::query_as(text)
+            .bind(id.0)
+            .fetch_all(&mut self.connect().await)
+            .await
+            .unwrap()
+    }
+
+    async fn link_work(&self) -> Vec<(DeploymentId, i64, Time)> {
+        let text = "SELECT w.deployment_id, w.attempts, w.due_at FROM link_work w \
+                    JOIN deployments d ON d.id = w.deployment_id ORDER BY d.finished_at, d.id";
+        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(text)
+            .fetch_all(&mut self.connect().await)
+            .await
+            .unwrap();
+        let time = |millis| Time::from_timestamp_millis(millis).unwrap();
+        rows.into_iter()
+            .map(|(id, attempts, due)| (DeploymentId(id), attempts, time(due)))
+            .collect()
+    }
+
+    async fn clear_link_work(&self) {
+        sqlx::query("DELETE FROM link_work")
+            .execute(&mut self.connect().await)
+            .await
+            .unwrap();
     }
 }
 
@@ -349,6 +413,7 @@ impl Ledger {
             state: UserState::Active,
             admin: false,
             external: false,
+            profile: UserProfile::default(),
         };
         let select = DirectorySelect::User(UserKey::Name(username.into()));
         self.facts(select, vec![DirectoryChange::UserCreated(new)])

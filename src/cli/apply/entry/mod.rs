@@ -17,7 +17,7 @@ pub use self::{
     project::Project,
     protected_environment::{ProtectedEnvironment, ProtectionEntry, Subject},
     share::Share,
-    user::User,
+    user::{Profile, User},
 };
 use crate::{
     cli::client::{Server, group, project},

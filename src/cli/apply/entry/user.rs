@@ -20,6 +20,35 @@ pub struct User {
     pub admin: Option<bool>,
     pub external: Option<bool>,
     pub state: Option<UserState>,
+    pub profile: Profile,
+}
+
+/// What they tell of themself, so far as the file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    pub bio: Option<String>,
+    pub location: Option<String>,
+    pub skype: Option<String>,
+    pub linkedin: Option<String>,
+    pub twitter: Option<String>,
+    pub website_url: Option<String>,
+    pub organization: Option<String>,
+}
+
+impl Profile {
+    /// What the server has, with what the file wants in its place: the server takes a profile only as a whole.
+    fn over(&self, found: pb::UserProfile) -> pb::UserProfile {
+        let or = |wanted: &Option<String>, found| wanted.clone().unwrap_or(found);
+        pb::UserProfile {
+            bio: or(&self.bio, found.bio),
+            location: or(&self.location, found.location),
+            skype: or(&self.skype, found.skype),
+            linkedin: or(&self.linkedin, found.linkedin),
+            twitter: or(&self.twitter, found.twitter),
+            website_url: or(&self.website_url, found.website_url),
+            organization: or(&self.organization, found.organization),
+        }
+    }
 }
 
 impl Entry for User {
@@ -45,6 +74,7 @@ impl Entry for User {
     }
 
     fn differences(&self, found: &pb::User) -> Vec<Difference> {
+        let profile = found.profile.clone().unwrap_or_default();
         differing([
             differs("name", &found.name, self.name.as_ref()),
             differs("email", found.email(), self.email.as_ref()),
@@ -53,6 +83,21 @@ impl Entry for User {
             differs("admin", &found.admin, self.admin),
             differs("external", &found.external, self.external),
             differs("state", &found.state().word(), self.state.map(Word::word)),
+            differs("bio", &profile.bio, self.profile.bio.as_ref()),
+            differs("location", &profile.location, self.profile.location.as_ref()),
+            differs("skype", &profile.skype, self.profile.skype.as_ref()),
+            differs("linkedin", &profile.linkedin, self.profile.linkedin.as_ref()),
+            differs("twitter", &profile.twitter, self.profile.twitter.as_ref()),
+            differs(
+                "website_url",
+                &profile.website_url,
+                self.profile.website_url.as_ref(),
+            ),
+            differs(
+                "organization",
+                &profile.organization,
+                self.profile.organization.as_ref(),
+            ),
         ])
     }
 
@@ -67,12 +112,19 @@ impl Entry for User {
             external: self.external.unwrap_or_default(),
             request_id,
             validate_only: false,
-            profile: None,
+            profile: Some(self.profile.over(pb::UserProfile::default())),
         };
         Ok(server.directory().create_user(request).await?.into_inner().user)
     }
 
     async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<Option<pb::User>> {
+        // Whoever changed the rest meanwhile has changed the etag too.
+        let profile = if self.profile == Profile::default() {
+            None
+        } else {
+            let found = self.find(server).await?.and_then(|user| user.profile);
+            Some(self.profile.over(found.unwrap_or_default()))
+        };
         let request = pb::UpdateUserRequest {
             user: Some(user(&self.username)),
             name: self.name.clone(),
@@ -86,7 +138,7 @@ impl Entry for User {
             etag,
             request_id,
             validate_only: false,
-            profile: None,
+            profile,
         };
         Ok(server.directory().update_user(request).await?.into_inner().user)
     }
@@ -107,6 +159,7 @@ mod tests {
             admin: None,
             external: None,
             state: None,
+            profile: Profile::default(),
         }
     }
 
@@ -200,6 +253,38 @@ mod tests {
             };
             assert_eq!(wanted.differences(&found()), [difference]);
         }
+    }
+
+    #[test]
+    fn what_the_file_leaves_out_of_a_profile_stays() {
+        let on_server = pb::UserProfile {
+            bio: "Ships".to_owned(),
+            location: "Oslo".to_owned(),
+            ..Default::default()
+        };
+        let wanted = User {
+            profile: Profile {
+                location: Some("Bergen".to_owned()),
+                organization: Some(String::new()),
+                ..Profile::default()
+            },
+            ..ana()
+        };
+        let found = pb::User {
+            profile: Some(on_server.clone()),
+            ..found()
+        };
+        let difference = Difference {
+            field: "location",
+            found: "Oslo".to_owned(),
+            wanted: "Bergen".to_owned(),
+        };
+        assert_eq!(wanted.differences(&found), [difference]);
+        let after = pb::UserProfile {
+            location: "Bergen".to_owned(),
+            ..on_server.clone()
+        };
+        assert_eq!(wanted.profile.over(on_server), after);
     }
 
     #[test]
