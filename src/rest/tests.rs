@@ -2,6 +2,8 @@
 
 mod approvals;
 mod fake;
+mod merge_requests;
+mod webhooks;
 
 use std::sync::Arc;
 

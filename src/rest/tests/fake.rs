@@ -10,8 +10,12 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
 
 use crate::pb::v1::{
-    self, approval_service_server::ApprovalServiceServer, deployment_service_server::DeploymentServiceServer,
-    environment_service_server::EnvironmentServiceServer, event_service_server::EventServiceServer,
+    self,
+    approval_service_server::ApprovalServiceServer,
+    deployment_service_server::DeploymentServiceServer,
+    environment_service_server::EnvironmentServiceServer,
+    event_service_server::EventServiceServer,
+    merge_request_service_server::{MergeRequestService, MergeRequestServiceServer},
     metadata_service_server::MetadataServiceServer,
 };
 
@@ -26,6 +30,8 @@ pub(super) struct Fake {
     pub approval_state: Mutex<Option<v1::ApprovalState>>,
     /// How waits end.
     pub wait_outcome: Mutex<v1::WaitOutcome>,
+    /// The answer to lists of merge requests.
+    pub merge_requests: Mutex<v1::ListDeploymentMergeRequestsResponse>,
     /// The answer to lists of environments.
     pub environments: Mutex<v1::ListEnvironmentsResponse>,
     seen: Mutex<Option<(Box<dyn Any + Send>, MetadataMap)>>,
@@ -42,6 +48,7 @@ impl Fake {
             .add_service(ApprovalServiceServer::from_arc(Arc::clone(&fake)))
             .add_service(EventServiceServer::from_arc(Arc::clone(&fake)))
             .add_service(EnvironmentServiceServer::from_arc(Arc::clone(&fake)))
+            .add_service(MergeRequestServiceServer::from_arc(Arc::clone(&fake)))
             .add_service(MetadataServiceServer::from_arc(Arc::clone(&fake)));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         (fake, url)
@@ -99,6 +106,51 @@ pub(super) fn approval(user_id: i64, status: v1::ApprovalStatus, comment: Option
         status: status.into(),
         comment: comment.map(str::to_owned),
         ..Default::default()
+    }
+}
+
+#[tonic::async_trait]
+impl MergeRequestService for Fake {
+    async fn upsert_merge_request(
+        &self,
+        request: Request<v1::UpsertMergeRequestRequest>,
+    ) -> Result<Response<v1::UpsertMergeRequestResponse>, Status> {
+        self.answer(request, |_| v1::UpsertMergeRequestResponse::default())
+    }
+
+    async fn get_merge_request(
+        &self,
+        _: Request<v1::GetMergeRequestRequest>,
+    ) -> Result<Response<v1::GetMergeRequestResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+
+    async fn list_merge_requests(
+        &self,
+        _: Request<v1::ListMergeRequestsRequest>,
+    ) -> Result<Response<v1::ListMergeRequestsResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+
+    async fn list_deployment_merge_requests(
+        &self,
+        request: Request<v1::ListDeploymentMergeRequestsRequest>,
+    ) -> Result<Response<v1::ListDeploymentMergeRequestsResponse>, Status> {
+        self.answer(request, |_| self.merge_requests.lock().unwrap().clone())
+    }
+
+    async fn list_deployments_of_merge_request(
+        &self,
+        _: Request<v1::ListDeploymentsOfMergeRequestRequest>,
+    ) -> Result<Response<v1::ListDeploymentsOfMergeRequestResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
+    }
+
+    async fn delete_merge_request(
+        &self,
+        _: Request<v1::DeleteMergeRequestRequest>,
+    ) -> Result<Response<v1::DeleteMergeRequestResponse>, Status> {
+        Err(Status::unimplemented("the sidecar does not ask for it"))
     }
 }
 
