@@ -2,7 +2,7 @@
 
 use super::{
     commit::CommitRow,
-    link::{LinkRow, RevisionRow},
+    link::LinkRow,
     merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
@@ -35,7 +35,6 @@ pub trait Db:
     + Reads<LabelRow>
     + Reads<LevelRow>
     + Reads<LinkRow>
-    + Reads<RevisionRow>
     + Reads<LockRow>
     + Reads<MembershipRow>
     + Reads<MergeRequestPersonRow>

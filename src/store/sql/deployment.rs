@@ -66,6 +66,25 @@ pub async fn last_success<DB: Db>(
     find::<DB, DeploymentRow, Deployment>(connection, stmt).await
 }
 
+/// The successful deployment of an environment before the one with this iid.
+pub async fn success_before<DB: Db>(
+    connection: &mut DB::Connection,
+    environment: EnvironmentId,
+    iid: Iid,
+) -> Result<Option<Deployment>> {
+    let stmt = sql::<DB>(COLUMNS)
+        .push(
+            " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
+             WHERE e.id = d.environment_id",
+        )
+        .push_bind(" AND d.environment_id = ", environment.0)
+        .push_bind(" AND d.status = ", DeploymentStatus::Success.as_str().to_owned())
+        // Within a project iids grow with ids.
+        .push_bind(" AND d.iid < ", iid.0)
+        .push(" ORDER BY d.iid DESC LIMIT 1");
+    find::<DB, DeploymentRow, Deployment>(connection, stmt).await
+}
+
 /// Adds a deployment and returns its id.
 pub async fn insert<DB: Db>(
     connection: &mut DB::Connection,
