@@ -32,6 +32,7 @@ use crate::{
             directory_service_server::{self, DirectoryServiceServer},
             environment_service_server::{self, EnvironmentServiceServer},
             event_service_server::{self, EventServiceServer},
+            job_service_server::{self, JobServiceServer},
             merge_request_service_server::{self, MergeRequestServiceServer},
             metadata_service_server::{self, MetadataServiceServer},
             protected_environment_service_server::{self, ProtectedEnvironmentServiceServer},
@@ -44,8 +45,9 @@ use crate::{
 };
 
 /// The services that health is told of.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     deployment_service_server::SERVICE_NAME,
+    job_service_server::SERVICE_NAME,
     approval_service_server::SERVICE_NAME,
     protected_environment_service_server::SERVICE_NAME,
     environment_service_server::SERVICE_NAME,
@@ -152,6 +154,7 @@ pub async fn serve(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(service!(DeploymentServiceServer))
+        .add_service(service!(JobServiceServer))
         .add_service(service!(ApprovalServiceServer))
         .add_service(service!(ProtectedEnvironmentServiceServer))
         .add_service(service!(EnvironmentServiceServer))

@@ -67,12 +67,12 @@ impl App {
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::ApproveDeployment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::ApproveDeployment)?;
             let gate = state.gate.as_ref().ok_or_else(|| not_found(id))?;
             guard.check_etag(&gate.deployment.etag())?;
-            gate.submit(&user, &command, state.now)
+            gate.submit(&by.user, &command, state.now)
         });
         let terms = self.terms(caller, mutation);
         let select = Select::Deployment(id);

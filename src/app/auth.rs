@@ -13,20 +13,31 @@ use crate::domain::{
 /// How precisely the last use of a token is kept: a write for each use would cost more than it tells.
 const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(10);
 
+/// What a token has to be for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cover {
+    /// The scope that it has to have.
+    pub scope: Scope,
+    /// Whether it may be a user's.
+    pub users: bool,
+    /// Whether it may be a job's.
+    pub jobs: bool,
+}
+
 fn unknown_token() -> Error {
     Error::new(Reason::TokenInvalid, "the token is not known")
 }
 
 impl App {
-    /// The caller behind a presented token, if it covers `scope`; with `sudo`, the user acted as.
+    /// The caller behind a presented token, if it covers the call; with `sudo`, the user acted as.
     ///
-    /// Checked in this order: the token is there, is known, has not expired, was not revoked, covers the scope, its user
-    /// is not blocked, may act as the other, who exists and is not blocked.
+    /// Checked in this order: the token is there, is known, is of the kind that it has to be, has not expired, was not
+    /// revoked, covers the scope, its user is not blocked, may act as the other, who exists and is not blocked.
     pub async fn authenticate(
         &self,
         presented: Option<&Secret>,
         sudo: Option<&str>,
-        scope: Scope,
+        cover: Cover,
     ) -> Result<Caller, Error> {
         let secret = presented.ok_or_else(|| Error::new(Reason::TokenMissing, "a token is required"))?;
         let (token, user) = self
@@ -35,9 +46,17 @@ impl App {
             .await?
             .ok_or_else(unknown_token)?;
         let now = self.now();
+        let fits = if token.job.is_some() {
+            cover.jobs
+        } else {
+            cover.users
+        };
+        if !fits {
+            return Err(unknown_token());
+        }
         token.usable(now)?;
         let mut caller = Caller { user, token };
-        caller.require_scope(scope)?;
+        caller.require_scope(cover.scope)?;
         access::active(&caller.user)?;
         if let Some(sudo) = sudo {
             self.act_as(&mut caller, sudo).await?;
@@ -81,6 +100,12 @@ impl App {
 
     /// Lets an administrator act as the user with this id or name.
     async fn act_as(&self, caller: &mut Caller, sudo: &str) -> Result<(), Error> {
+        if caller.token.job.is_some() {
+            return Err(Error::new(
+                Reason::SudoNotAdmin,
+                "a job's token acts as nobody but the job's user",
+            ));
+        }
         if !caller.user.admin {
             return Err(Error::new(
                 Reason::SudoNotAdmin,

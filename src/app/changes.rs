@@ -155,9 +155,16 @@ impl App {
         let from = match after {
             None => 0,
             // Another deployment may have come between: then what was walked along is no more.
-            Some(last) => ids.iter().position(|id| id == last).map(|place| place + 1).ok_or_else(|| {
-                Error::new(Reason::InvalidPageToken, "the commits are others by now: begin anew")
-            })?,
+            Some(last) => ids
+                .iter()
+                .position(|id| id == last)
+                .map(|place| place + 1)
+                .ok_or_else(|| {
+                    Error::new(
+                        Reason::InvalidPageToken,
+                        "the commits are others by now: begin anew",
+                    )
+                })?,
         };
         let count = ids.len();
         let upto = count.min(from.saturating_add(usize::try_from(size).unwrap_or(0)));

@@ -5,7 +5,7 @@ use crate::{
     domain::{
         access::{self, Caller, ProjectAction},
         deployment::{
-            self, CreateDeployment, Deployment, DeploymentPosition, DeploymentQuery, DeploymentStatus,
+            self, CreateDeployment, Deployment, DeploymentPosition, DeploymentQuery, DeploymentStatus, Ground,
         },
         environment::Environment,
         error::{Error, Reason},
@@ -49,21 +49,21 @@ impl App {
         command: CreateDeployment,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
-        let select = Select::EnvironmentNamed(command.environment.clone());
+        let by = caller.clone();
+        let job = command.job.as_ref().map(|job| job.id);
+        let select = Select::NewDeployment(command.environment.clone(), job);
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::CreateDeployment)?;
-            access::project(&user, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::CreateDeployment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
             admitted(state, ProjectAction::CreateDeployment, &command.environment)?;
-            deployment::create(
-                &command,
-                user.id,
-                state.environment.as_ref(),
-                state.slug_taken,
-                state.last_success.as_ref(),
-                gate::requires_approval(&state.protections),
-                state.now,
-            )
+            let ground = Ground {
+                environment: state.environment.as_ref(),
+                slug_taken: state.slug_taken,
+                last: state.last_success.as_ref(),
+                announced: state.deployment.as_ref(),
+                gated: gate::requires_approval(&state.protections),
+            };
+            deployment::create(&command, by.id(), &ground, state.now)
         });
         Ok(self
             .store
@@ -111,13 +111,14 @@ impl App {
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::UpdateDeployment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::UpdateDeployment)?;
             let (gate, environment) = selected(state, id)?;
             admitted(state, ProjectAction::UpdateDeployment, &environment.name)?;
+            gate.deployment.driven_by_hand()?;
             guard.check(&gate.deployment.etag(), gate.deployment.updated_at)?;
-            gate.move_to(status, environment, &user, state.now)
+            gate.move_to(status, environment, &by.user, state.now)
         });
         let terms = self.terms(caller, mutation);
         Ok(self
@@ -135,9 +136,9 @@ impl App {
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::DestroyDeployment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::DestroyDeployment)?;
             let (gate, environment) = selected(state, id)?;
             admitted(state, ProjectAction::DestroyDeployment, &environment.name)?;
             guard.check(&gate.deployment.etag(), gate.deployment.updated_at)?;

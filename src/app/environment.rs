@@ -92,10 +92,10 @@ impl App {
         command: CreateEnvironment,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = Select::EnvironmentNamed(command.name.clone());
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
             environment::create(&command, state.environment.as_ref(), state.slug_taken)
         });
         Ok(self
@@ -114,9 +114,9 @@ impl App {
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::UpdateEnvironment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::UpdateEnvironment)?;
             let environment = selected(state)?;
             admitted(state, ProjectAction::UpdateEnvironment, &environment.name)?;
             guard.check(&environment.etag(), environment.updated_at)?;
@@ -139,9 +139,9 @@ impl App {
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::StopEnvironment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::StopEnvironment)?;
             let environment = selected(state)?;
             admitted(state, ProjectAction::StopEnvironment, &environment.name)?;
             guard.check(&environment.etag(), environment.updated_at)?;
@@ -163,9 +163,9 @@ impl App {
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::DestroyEnvironment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::DestroyEnvironment)?;
             let environment = selected(state)?;
             admitted(state, ProjectAction::DestroyEnvironment, &environment.name)?;
             guard.check(&environment.etag(), environment.updated_at)?;
@@ -187,9 +187,9 @@ impl App {
         before: Time,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::StopStaleEnvironments)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::StopStaleEnvironments)?;
             let oldest = state.now - Months::new(120);
             if before < oldest || before > state.now - TimeDelta::weeks(1) {
                 return Err(Error::argument(
@@ -225,9 +225,9 @@ impl App {
         limit: i64,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&user, state.view.as_ref(), ProjectAction::DestroyEnvironment)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::DestroyEnvironment)?;
             if !(0..=REVIEW_LIMIT_MAX).contains(&limit) {
                 return Err(Error::argument("limit", "must be between 0 and 1000"));
             }

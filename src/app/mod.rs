@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod directory;
 pub mod environment;
 pub mod event;
+pub mod job;
 pub mod link;
 pub mod merge_request;
 pub mod protection;
@@ -91,7 +92,7 @@ impl App {
         action: ProjectAction,
     ) -> Result<ProjectView, Error> {
         let view = self.store.project_find(key, caller.id()).await?;
-        access::project(&caller.user, view.as_ref(), action)?;
+        access::project(caller, view.as_ref(), action)?;
         view.ok_or_else(access::project_not_found)
     }
 }

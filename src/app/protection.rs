@@ -110,11 +110,11 @@ impl App {
         command: ProtectionCommand,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = Select::Protection(command.select());
         let decide = Box::new(move |state: &ProjectState| {
             let action = ProjectAction::AdministerProtectedEnvironments;
-            access::project(&user, state.view.as_ref(), action)?;
+            access::project(&by, state.view.as_ref(), action)?;
             let changes = command.decide(state.protection.as_ref(), state.nameable.as_ref())?;
             Ok(changes.into_iter().map(ProjectChange::Protection).collect())
         });

@@ -47,17 +47,17 @@ impl App {
         guard: Guard,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         self.project_for(caller, &key, ProjectAction::Read).await?;
-        access::administrator(&user, ATTACH)?;
+        access::administrator(&by.user, ATTACH)?;
         // Looked at before the change: reading a disk under the lock would hold everybody up.
         if let Err(problem) = self.repositories.inspect(&path).await {
             return Err(Error::argument("path", format!("cannot be attached: {problem}")));
         }
         let select = DirectorySelect::Project(key);
         self.directory_change(caller, select, mutation, move |state| {
-            let project = access::project(&user, state.project.as_ref(), ProjectAction::Read)?;
-            access::administrator(&user, ATTACH)?;
+            let project = access::project(&by, state.project.as_ref(), ProjectAction::Read)?;
+            access::administrator(&by.user, ATTACH)?;
             guard.check_etag(&project.etag())?;
             Ok(project.attach(Some(&path), state.now))
         })
@@ -72,11 +72,11 @@ impl App {
         guard: Guard,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = DirectorySelect::Project(key);
         self.directory_change(caller, select, mutation, move |state| {
-            let project = access::project(&user, state.project.as_ref(), ProjectAction::Read)?;
-            access::administrator(&user, ATTACH)?;
+            let project = access::project(&by, state.project.as_ref(), ProjectAction::Read)?;
+            access::administrator(&by.user, ATTACH)?;
             if project.repository.is_none() {
                 return Err(not_attached());
             }

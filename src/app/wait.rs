@@ -36,8 +36,10 @@ impl App {
         loop {
             let now = Instant::now();
             let found = self.store.deployment_find(project, id).await?;
-            // A look that tells nothing takes no check of who looks: most wake-ups are about something else.
-            if now >= deadline || now >= recheck || decided(found.as_ref(), until) {
+            // A look that tells nothing takes no check of who looks: most wake-ups are about something else. But a job
+            // that ends is the end of its token, and wakes too.
+            let by_job = caller.token.job.is_some();
+            if now >= deadline || now >= recheck || by_job || decided(found.as_ref(), until) {
                 let gate = self.gate_as_of_now(caller, project, id).await?;
                 match until.prospect(gate.deployment.status) {
                     Prospect::Met => return Ok((WaitOutcome::Met, gate)),

@@ -88,6 +88,22 @@ impl Caller {
         administrator(&self.user, action)
     }
 
+    /// Refuses a job's token outside of the job's project.
+    fn confined_to(&self, project: &Project) -> Result<(), Error> {
+        match &self.token.job {
+            Some(job) if job.project != project.id => Err(Error::new(
+                Reason::JobTokenNotAllowed,
+                format!(
+                    "a token of a job in {} is not allowed in project {}",
+                    job.project_path, project.id
+                ),
+            )
+            .with("source", job.project_path.clone())
+            .with("project_id", project.id.to_string())),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses a call that the token's scopes do not cover.
     pub fn require_scope(&self, scope: Scope) -> Result<(), Error> {
         let held = &self.token.scopes;
@@ -262,15 +278,26 @@ impl ProjectAction {
     }
 }
 
-/// Gives the project to who may do `action` to it.
+/// Gives the project to who may do `action` to it. By a job's token that is its own project alone; of others it is told
+/// no more than its user may know.
 pub fn project<'a>(
-    user: &User,
+    caller: &Caller,
     view: Option<&'a ProjectView>,
     action: ProjectAction,
 ) -> Result<&'a Project, Error> {
     let view = view.ok_or_else(project_not_found)?;
-    standing_in(user, &view.project, view.standing, action)?;
+    visible(&caller.user, &view.project, view.standing)?;
+    caller.confined_to(&view.project)?;
+    standing_in(&caller.user, &view.project, view.standing, action)?;
     Ok(&view.project)
+}
+
+/// Refuses who may not know that the project is there.
+fn visible(user: &User, project: &Project, standing: Standing) -> Result<(), Error> {
+    if !user.admin && !open(user, project.visibility) && standing.level() < Some(AccessLevel::Guest) {
+        return Err(project_not_found());
+    }
+    Ok(())
 }
 
 /// Refuses `action` to who has `standing` in the project but may not.
@@ -280,9 +307,7 @@ pub fn standing_in(
     standing: Standing,
     action: ProjectAction,
 ) -> Result<(), Error> {
-    if !user.admin && !open(user, project.visibility) && standing.level() < Some(AccessLevel::Guest) {
-        return Err(project_not_found());
-    }
+    visible(user, project, standing)?;
     if !by_role(user, project, standing, action) {
         return Err(Error::denied(action.as_str()));
     }
@@ -394,7 +419,7 @@ pub enum MemberAction {
 
 /// Gives the project or group, and what the caller is to it, to who may do `action` to its members and shares.
 pub fn container(
-    user: &User,
+    caller: &Caller,
     view: &ContainerView,
     action: MemberAction,
 ) -> Result<(Container, Standing), Error> {
@@ -404,7 +429,7 @@ pub fn container(
                 MemberAction::Read | MemberAction::Leave => ProjectAction::Read,
                 MemberAction::Manage => ProjectAction::ManageMembers,
             };
-            let found = project(user, view.as_ref(), action)?;
+            let found = project(caller, view.as_ref(), action)?;
             let standing = view.as_ref().map(|view| view.standing).unwrap_or_default();
             Ok((Container::Project(found.id), standing))
         }
@@ -414,7 +439,7 @@ pub fn container(
                 MemberAction::Manage => GroupAction::Administer,
                 MemberAction::Leave => GroupAction::Read,
             };
-            let found = group(user, view.as_ref(), action)?;
+            let found = group(&caller.user, view.as_ref(), action)?;
             let standing = view.as_ref().map(|view| view.standing).unwrap_or_default();
             Ok((Container::Group(found.id), standing))
         }
@@ -463,9 +488,28 @@ fn open(user: &User, visibility: Visibility) -> bool {
 mod tests {
     use super::*;
     use crate::domain::{
+        Time,
         directory::fixture,
-        id::{GroupId, GroupKey},
+        id::{DeploymentId, GroupId, GroupKey, ProjectId, TokenId},
+        token::TokenOfJob,
     };
+
+    fn caller(user: &User) -> Caller {
+        Caller {
+            token: Token {
+                id: TokenId(1),
+                user_id: user.id,
+                name: "test".to_owned(),
+                scopes: vec![Scope::Api],
+                created_at: Time::UNIX_EPOCH,
+                expires_at: None,
+                revoked_at: None,
+                last_used_at: None,
+                job: None,
+            },
+            user: user.clone(),
+        }
+    }
 
     fn administrator() -> User {
         User {
@@ -523,7 +567,7 @@ mod tests {
                 (administrator(), true),
             ] {
                 let (a_project, a_group) = (project_view(None, visibility), group_view(None, visibility));
-                let project_seen = project(&user, Some(&a_project), ProjectAction::Read);
+                let project_seen = project(&caller(&user), Some(&a_project), ProjectAction::Read);
                 let group_seen = group(&user, Some(&a_group), GroupAction::Read);
                 let (no_project, no_group) = (Reason::ProjectNotFound, Reason::GroupNotFound);
                 assert_eq!(
@@ -538,8 +582,39 @@ mod tests {
         let user = fixture::user(1);
         assert!(group(&user, Some(&group_view(minimal, Private)), GroupAction::Read).is_ok());
         let hidden = project_view(minimal, Private);
-        let hidden = project(&user, Some(&hidden), ProjectAction::Read);
+        let hidden = project(&caller(&user), Some(&hidden), ProjectAction::Read);
         assert_eq!(reason(hidden), Some(Reason::ProjectNotFound));
+    }
+
+    #[test]
+    fn a_jobs_token_is_good_for_its_project_and_tells_no_more_of_others_than_its_user_may_know() {
+        let mut by_job = caller(&administrator());
+        for (project_id, user, refused) in [
+            (1, fixture::user(1), None),
+            (2, fixture::user(1), Some(Reason::ProjectNotFound)),
+            (2, administrator(), Some(Reason::JobTokenNotAllowed)),
+        ] {
+            let level = (project_id == 1).then_some(AccessLevel::Developer);
+            let mut view = project_view(level, Visibility::Private);
+            view.project.id = ProjectId(project_id);
+            by_job.user = user;
+            by_job.token.job = Some(TokenOfJob {
+                deployment: DeploymentId(41),
+                project: ProjectId(1),
+                project_path: "acme/web".to_owned(),
+            });
+            let got = project(&by_job, Some(&view), ProjectAction::UpdateDeployment);
+            let metadata = got
+                .as_ref()
+                .err()
+                .map(|error| error.metadata().to_vec())
+                .unwrap_or_default();
+            assert_eq!(reason(got), refused);
+            if refused == Some(Reason::JobTokenNotAllowed) {
+                let wanted = [("source", "acme/web".to_owned()), ("project_id", "2".to_owned())];
+                assert_eq!(metadata, wanted);
+            }
+        }
     }
 
     #[test]
@@ -549,14 +624,14 @@ mod tests {
             let group = ContainerView::Group(Some(group_view(Some(level), Visibility::Public)));
             for (view, lowest) in [(project, AccessLevel::Maintainer), (group, AccessLevel::Owner)] {
                 let user = fixture::user(1);
-                assert!(container(&user, &view, MemberAction::Read).is_ok());
-                let managed = container(&user, &view, MemberAction::Manage);
+                assert!(container(&caller(&user), &view, MemberAction::Read).is_ok());
+                let managed = container(&caller(&user), &view, MemberAction::Manage);
                 assert_eq!(
                     reason(managed),
                     (level < lowest).then_some(Reason::PermissionDenied),
                     "{level:?} of {view:?}"
                 );
-                assert!(container(&administrator(), &view, MemberAction::Manage).is_ok());
+                assert!(container(&caller(&administrator()), &view, MemberAction::Manage).is_ok());
             }
         }
     }
@@ -570,11 +645,11 @@ mod tests {
         ] {
             let view = ContainerView::Group(Some(group_view(Some(level), Visibility::Private)));
             assert_eq!(
-                reason(container(&user, &view, MemberAction::Read)),
+                reason(container(&caller(&user), &view, MemberAction::Read)),
                 refused,
                 "{level:?}"
             );
-            assert!(container(&user, &view, MemberAction::Leave).is_ok());
+            assert!(container(&caller(&user), &view, MemberAction::Leave).is_ok());
         }
     }
 

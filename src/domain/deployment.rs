@@ -1,16 +1,23 @@
 //! Deployments: their fields, their life cycle, and what creating, moving and deleting one means (contract 1.3, with
 //! the corrections of the product's decisions 3, 6 and 7).
 
+use std::collections::BTreeSet;
+
 use super::{
     Time,
+    commit::{self, Commit},
     directory::UserSummary,
     environment::{Environment, EnvironmentSummary, NewEnvironment},
     error::{Error, Reason, Violations},
     event::ProjectChange,
     id::{DeploymentId, EnvironmentId, Iid, ProjectId, UserId},
+    job::{DEPLOYMENT_REJECTED, Job, JobDraft, JobStatus},
     page::Direction,
     text,
 };
+
+/// The most commits that can be sent with a deployment.
+const COMMITS_MAX: usize = 10_000;
 
 /// Where a deployment is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -237,6 +244,10 @@ pub struct Deployment {
     pub failure_reason: Option<FailureReason>,
     /// Counts the changes; the etag shows it.
     pub version: i64,
+    /// The full id of the commit, where it is known.
+    pub commit_id: Option<String>,
+    /// The job that carries it out.
+    pub job: Option<Box<Job>>,
 }
 
 /// A deployment about to be recorded.
@@ -258,6 +269,12 @@ pub struct NewDeployment {
     pub gate: GateState,
     /// Now, if it starts finished.
     pub finished_at: Option<Time>,
+    /// The full id of the commit, where it is known.
+    pub commit_id: Option<String>,
+    /// The commits that it brings, as the caller told.
+    pub commits: Vec<Commit>,
+    /// The job that carries it out.
+    pub job: Option<Box<Job>>,
 }
 
 /// The environment of a new deployment.
@@ -280,25 +297,91 @@ pub struct CreateDeployment {
     pub git_ref: String,
     /// Whether `git_ref` is a tag.
     pub tag: bool,
-    /// The status to start in.
+    /// The status to start in; with a job, its status decides.
     pub status: DeploymentStatus,
+    /// The job that carries it out.
+    pub job: Option<Box<JobDraft>>,
+    /// The commits that it brings.
+    pub commits: Vec<Commit>,
+}
+
+/// What there is already when a deployment is recorded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ground<'a> {
+    /// The environment of that name.
+    pub environment: Option<&'a Environment>,
+    /// Whether another one has its slug.
+    pub slug_taken: bool,
+    /// The environment's last successful deployment.
+    pub last: Option<&'a Deployment>,
+    /// The deployment that the same job carries out.
+    pub announced: Option<&'a Deployment>,
+    /// Whether the environment requires approvals.
+    pub gated: bool,
 }
 
 impl CreateDeployment {
     /// Checks what can be told from the request alone. A sha is 7 to 64 hexadecimal digits, a ref 1 to 255 characters
     /// (decision 12); which statuses can be asked for is decision 6 and 7.
-    pub fn validate(&self) -> Result<(), Error> {
+    pub fn validate(&self, now: Time) -> Result<(), Error> {
         let mut violations = Violations::default();
         if self.environment.is_empty() {
             violations.check::<()>(Err(Error::argument("environment", "is empty")));
         }
         violations.check(check_sha(&self.sha));
         violations.check(check_ref(&self.git_ref));
-        if matches!(self.status, DeploymentStatus::Blocked | DeploymentStatus::Skipped) {
-            violations.check::<()>(Err(Error::argument("status", "does not have a valid value")));
+        match &self.job {
+            Some(job) => {
+                violations.check(job.check(now));
+            }
+            None if matches!(self.status, DeploymentStatus::Blocked | DeploymentStatus::Skipped) => {
+                violations.check::<()>(Err(Error::argument("status", "does not have a valid value")));
+            }
+            None => {}
         }
+        violations.check(check_commits(&self.commits));
         violations.finish()
     }
+
+    /// The status that the deployment starts in, and how it stands to the gate. What has happened is kept as told; what
+    /// is about to happen waits (decisions 6 and 7).
+    fn start(&self, gated: bool) -> (DeploymentStatus, GateState) {
+        let told = match &self.job {
+            Some(job) => job.status.mirrored().unwrap_or(DeploymentStatus::Created),
+            None => self.status,
+        };
+        match (gated, told) {
+            (false, told) => (told, GateState::Open),
+            (true, told) if told.is_finished() => (told, GateState::Bypassed),
+            // Left out: nothing happened, and if it is taken up again it waits.
+            (true, DeploymentStatus::Skipped) => (told, GateState::Held),
+            (true, _) => (DeploymentStatus::Blocked, GateState::Held),
+        }
+    }
+
+    /// Whether this announces the job of `deployment` once more.
+    fn announces(&self, deployment: &Deployment) -> bool {
+        deployment.environment.name == self.environment
+            && deployment.git_ref == self.git_ref
+            && deployment.tag == self.tag
+            && deployment.sha == self.sha
+    }
+}
+
+fn check_commits(commits: &[Commit]) -> Result<(), Error> {
+    if commits.len() > COMMITS_MAX {
+        return Err(Error::argument("commits", "are too many (maximum is 10000)"));
+    }
+    let mut violations = Violations::default();
+    let mut seen = BTreeSet::new();
+    for (index, commit) in commits.iter().enumerate() {
+        violations.check(commit.check(&format!("commits[{index}]")));
+        if !seen.insert(&commit.id) {
+            let field = format!("commits[{index}].id");
+            violations.check::<()>(Err(Error::argument(field, "was sent before")));
+        }
+    }
+    violations.finish()
 }
 
 fn check_sha(sha: &str) -> Result<(), Error> {
@@ -323,36 +406,41 @@ fn check_ref(git_ref: &str) -> Result<(), Error> {
 
 /// Decides what recording a deployment changes.
 ///
-/// `environment` is the one of that name, if there is one, and `last` its last successful deployment; `gated` tells
-/// whether it requires approvals. Recording the same success again changes nothing and answers with the record that is
-/// there (contract 1.3).
+/// Recording the same success again changes nothing and answers with the record that is there (contract 1.3), and so does
+/// announcing the same job again.
 pub fn create(
     command: &CreateDeployment,
     user_id: UserId,
-    environment: Option<&Environment>,
-    slug_taken: bool,
-    last: Option<&Deployment>,
-    gated: bool,
+    ground: &Ground<'_>,
     now: Time,
 ) -> Result<Vec<ProjectChange>, Error> {
-    command.validate()?;
-    // What has happened is kept as told; what is about to happen waits (decisions 6 and 7).
-    let (status, gate) = match (gated, command.status) {
-        (false, status) => (status, GateState::Open),
-        (true, status) if status.is_finished() => (status, GateState::Bypassed),
-        (true, _) => (DeploymentStatus::Blocked, GateState::Held),
-    };
-    if let Some(last) = last.filter(|last| last.repeats(command)) {
-        return Ok(vec![ProjectChange::DeploymentKept(last.clone())]);
+    command.validate(now)?;
+    match (&command.job, ground.announced) {
+        (Some(_), Some(announced)) if command.announces(announced) => {
+            return Ok(vec![ProjectChange::DeploymentKept(announced.clone())]);
+        }
+        (Some(_), Some(_)) => return Err(Error::taken("job", "job.id")),
+        (Some(_), None) => {}
+        (None, _) => {
+            if let Some(last) = ground.last.filter(|last| last.repeats(command)) {
+                return Ok(vec![ProjectChange::DeploymentKept(last.clone())]);
+            }
+        }
     }
-    let slot = match environment {
+    let (status, gate) = command.start(ground.gated);
+    let slot = match ground.environment {
         Some(environment) => EnvironmentSlot::Existing(environment.id),
         None => EnvironmentSlot::New(NewEnvironment::named(
             &command.environment,
-            slug_taken,
+            ground.slug_taken,
             "environment.",
         )?),
     };
+    let job = command.job.as_ref().map(|draft| {
+        let held = status == DeploymentStatus::Blocked && gate == GateState::Held;
+        let kept = if held { JobStatus::Manual } else { draft.status };
+        Box::new(draft.job(kept, user_id, &command.sha, &command.git_ref, now))
+    });
     let mut changes = vec![ProjectChange::DeploymentCreated(NewDeployment {
         environment: slot,
         git_ref: command.git_ref.clone(),
@@ -362,9 +450,12 @@ pub fn create(
         status,
         gate,
         finished_at: status.is_finished().then_some(now),
+        commit_id: Some(command.sha.to_ascii_lowercase()).filter(|sha| commit::is_full_id(sha)),
+        commits: command.commits.clone(),
+        job,
     })];
     if status == DeploymentStatus::Success {
-        changes.extend(environment.and_then(|environment| environment.start(now)));
+        changes.extend(ground.environment.and_then(|environment| environment.start(now)));
     }
     Ok(changes)
 }
@@ -404,8 +495,32 @@ impl Deployment {
         let mut change = self.on(DeploymentEvent::Drop, now)?;
         if let ProjectChange::DeploymentMoved { after, .. } = &mut change {
             after.failure_reason = Some(FailureReason::DeploymentRejected);
+            after.job = self
+                .job
+                .as_ref()
+                .map(|job| Box::new(job.failed(DEPLOYMENT_REJECTED, now)));
         }
         Ok(change)
+    }
+
+    /// The change that the last approval makes: the deployment is free to start, and its job to run (decision 6).
+    pub fn release(&self, now: Time) -> Result<ProjectChange, Error> {
+        let mut change = self.on(DeploymentEvent::Unblock, now)?;
+        if let ProjectChange::DeploymentMoved { after, .. } = &mut change {
+            after.job = self.job.as_ref().map(|job| Box::new(job.enqueued()));
+        }
+        Ok(change)
+    }
+
+    /// Whether the gate holds it: it is blocked, and not because somebody has to start its job.
+    pub fn is_held(&self) -> bool {
+        self.status == DeploymentStatus::Blocked && self.gate == GateState::Held
+    }
+
+    /// Whether it brings the same commit as another one.
+    pub fn ships_the_same(&self, other: &Self) -> bool {
+        let known = self.commit_id.is_some() && self.commit_id == other.commit_id;
+        known || self.sha.eq_ignore_ascii_case(&other.sha)
     }
 
     /// The change that `event` makes, or the refusal of a step that the life cycle does not have.

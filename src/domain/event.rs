@@ -8,6 +8,7 @@ use super::{
     id::{ApprovalRuleId, DeploymentId, EnvironmentId, GroupId, Iid, ProjectId, UserId},
     merge_request::MergeRequestChange,
     protection::ProtectionChange,
+    token::NewToken,
 };
 
 /// One fact about a project's deployments, approvals, environments and protections, to be made true in one transaction with its siblings.
@@ -24,6 +25,10 @@ pub enum ProjectChange {
         /// The deployment as it will be.
         after: Box<Deployment>,
     },
+    /// The job of a deployment changes, and the deployment does not move. Nothing that the log would tell.
+    JobReported(Box<Deployment>),
+    /// A token is made for the job of a deployment. Nothing that the log would tell.
+    JobTokenCreated(NewToken),
     /// A deployment is deleted.
     DeploymentDeleted(Box<Deployment>),
     /// An environment is made.

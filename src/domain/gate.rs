@@ -330,8 +330,9 @@ impl Gate {
         Slot::all(&self.protections)
     }
 
-    fn is_blocked(&self) -> bool {
-        self.deployment.status == DeploymentStatus::Blocked
+    /// Whether the deployment waits for approvals. One that is blocked because its job waits for a start does not.
+    fn is_held(&self) -> bool {
+        self.deployment.is_held()
     }
 
     /// Whether somebody approves what they deploy themself, and must not (decision 8).
@@ -370,11 +371,11 @@ impl Gate {
 
     /// Whether an approval has nothing left that it could count for.
     fn is_stranded(&self, approval: &Approval) -> bool {
-        self.is_blocked() && self.places(&self.slots(), approval).is_empty()
+        self.is_held() && self.places(&self.slots(), approval).is_empty()
     }
 
     fn tally(&self, slots: &[Slot<'_>]) -> Tally {
-        if !self.is_blocked() {
+        if !self.is_held() {
             let at = |id: ApprovalRuleId| slots.iter().position(|slot| slot.id() == Some(id));
             return Tally {
                 counted: vec![None; self.approvals.len()],
@@ -451,13 +452,10 @@ impl Gate {
     /// Lets the deployment go if it is blocked and nothing is missing any more; changes nothing otherwise.
     pub fn settle(&self, now: Time) -> Result<Vec<ProjectChange>, Error> {
         let slots = self.slots();
-        if !self.is_blocked() || self.tally(&slots).missing.iter().any(|&missing| missing > 0) {
+        if !self.is_held() || self.tally(&slots).missing.iter().any(|&missing| missing > 0) {
             return Ok(Vec::new());
         }
-        Ok(vec![
-            self.deployment.on(DeploymentEvent::Unblock, now)?,
-            self.counted(&slots),
-        ])
+        Ok(vec![self.deployment.release(now)?, self.counted(&slots)])
     }
 
     /// Writes down which rule each decision counted for, as the deployment leaves the gate.
@@ -485,7 +483,7 @@ impl Gate {
     ) -> Result<Vec<ProjectChange>, Error> {
         let moved = self.deployment.move_to(status, environment, now);
         let mut changes = moved.map_err(|error| self.explained(error, viewer))?;
-        if self.is_blocked() {
+        if self.is_held() {
             changes.push(self.counted(&self.slots()));
         }
         Ok(changes)
@@ -559,7 +557,7 @@ impl Gate {
                 "this environment asks for no approvals",
             ));
         }
-        if !self.is_blocked() {
+        if !self.is_held() {
             return Err(Error::new(
                 Reason::NotWaitingForApprovals,
                 format!(
@@ -627,7 +625,7 @@ impl Gate {
             .approvals
             .iter()
             .any(|approval| approval.user.id == person.user.id && !self.is_stranded(approval));
-        if !self.is_blocked() || decided || self.is_own(person.user.id) {
+        if !self.is_held() || decided || self.is_own(person.user.id) {
             return None;
         }
         let slots = self.slots();
@@ -661,6 +659,7 @@ impl Gate {
     }
 
     fn startable(&self, viewer: &User) -> Result<(), Error> {
+        self.deployment.driven_by_hand()?;
         let start = self
             .deployment
             .on(DeploymentEvent::Run, self.deployment.updated_at);
@@ -669,7 +668,7 @@ impl Gate {
 
     /// A refused step, with what holds a blocked deployment.
     fn explained(&self, error: Error, viewer: &User) -> Error {
-        if self.is_blocked() {
+        if self.is_held() {
             error.because_of(self.holds(viewer).iter().map(Hold::obstacle))
         } else {
             error
@@ -700,7 +699,9 @@ impl Gate {
             .map(|(&slot, missing)| Hold::approvals(slot, missing))
             .collect();
         let status = self.deployment.status;
-        if !self.is_blocked() && DeploymentEvent::Run.apply(status).is_none() {
+        // What is blocked and not held is started by its job.
+        let startable = matches!(status, DeploymentStatus::Created | DeploymentStatus::Blocked);
+        if !startable {
             let text = format!("deployment {} is {}", self.deployment.id, status.as_str());
             holds.push(Hold::new(HoldKind::NotStartable, text));
         }
@@ -794,6 +795,8 @@ impl Gate {
         missing(slots, &matching::complete(&required(slots), &choices, present))
     }
 }
+
+mod report;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -14,6 +14,7 @@ pub mod event;
 pub mod gate;
 pub mod guard;
 pub mod id;
+pub mod job;
 pub mod link;
 pub mod matching;
 pub mod merge_request;

@@ -6,9 +6,11 @@ use sha2::{Digest, Sha256};
 use super::{
     Time,
     access::{self, Caller},
-    directory::{DirectoryChange, User},
+    deployment::Deployment,
+    directory::{DirectoryChange, User, user_not_found},
     error::{Error, Reason, Violations},
-    id::{TokenId, UserId},
+    event::ProjectChange,
+    id::{DeploymentId, ProjectId, TokenId, UserId},
     text,
 };
 
@@ -66,6 +68,19 @@ pub struct Token {
     pub revoked_at: Option<Time>,
     /// When it was last used, roughly.
     pub last_used_at: Option<Time>,
+    /// The job that it is for; none: it stands for its user whatever they do.
+    pub job: Option<TokenOfJob>,
+}
+
+/// What a job's token is confined to. It ends with the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOfJob {
+    /// The deployment that the job carries out.
+    pub deployment: DeploymentId,
+    /// The job's project.
+    pub project: ProjectId,
+    /// Its full path.
+    pub project_path: String,
 }
 
 impl Token {
@@ -158,6 +173,8 @@ pub struct NewToken {
     pub hash: SecretHash,
     /// When it stops working.
     pub expires_at: Option<Time>,
+    /// The deployment whose job it is for, if it is a job's.
+    pub deployment: Option<DeploymentId>,
 }
 
 impl NewToken {
@@ -169,8 +186,34 @@ impl NewToken {
             scopes: vec![Scope::Api],
             hash,
             expires_at: None,
+            deployment: None,
         }
     }
+}
+
+/// Decides what making a token for the job of `deployment` changes: it acts as the job's user, who alone may have it made,
+/// administrators aside.
+pub fn create_for_job(
+    deployment: &Deployment,
+    caller: &Caller,
+    hash: &SecretHash,
+) -> Result<Vec<ProjectChange>, Error> {
+    let Some(job) = &deployment.job else {
+        return Err(token_not_found());
+    };
+    if !caller.user.admin && caller.user.id != job.user_id {
+        return Err(Error::denied("create_job_token"));
+    }
+    let owner = job.user.as_ref().ok_or_else(user_not_found)?;
+    job.may_have_token()?;
+    Ok(vec![ProjectChange::JobTokenCreated(NewToken {
+        user_id: owner.id,
+        name: format!("job {}", job.id),
+        scopes: vec![Scope::Api],
+        hash: hash.clone(),
+        expires_at: None,
+        deployment: Some(deployment.id),
+    })])
 }
 
 /// What a caller wants made.
@@ -210,6 +253,7 @@ pub fn create(
         scopes: command.scopes.clone(),
         hash: hash.clone(),
         expires_at,
+        deployment: None,
     })])
 }
 
@@ -255,6 +299,7 @@ mod tests {
             expires_at,
             revoked_at: None,
             last_used_at: None,
+            job: None,
         }
     }
 

@@ -131,6 +131,8 @@ mod tests {
             gate: GateState::Held,
             failure_reason,
             version: 1,
+            commit_id: None,
+            job: None,
         }
     }
 

@@ -16,12 +16,14 @@ use tower::{Layer, Service};
 
 use super::status::refuse;
 use crate::{
-    app::App,
+    app::{App, auth::Cover},
     domain::token::{Scope, Secret},
 };
 
 /// The metadata that carries a token.
 pub const PRIVATE_TOKEN: &str = "private-token";
+/// The metadata that carries a job's token.
+pub const JOB_TOKEN: &str = "job-token";
 /// The metadata that names the user to act as.
 pub const SUDO: &str = "sudo";
 
@@ -59,16 +61,41 @@ pub struct AuthService<S> {
     inner: S,
 }
 
-/// The token of a call: `private-token`, else `authorization: Bearer`.
-fn presented(headers: &HeaderMap) -> Option<Secret> {
-    if let Some(value) = headers.get(PRIVATE_TOKEN) {
-        return Some(Secret::presented(&String::from_utf8_lossy(value.as_bytes())));
-    }
-    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| Secret::presented(token.trim()))
+/// The token of a call, and whether it may be a user's: `private-token`, else `authorization: Bearer`, else `job-token`.
+fn presented(headers: &HeaderMap) -> Option<(Secret, bool)> {
+    let text = |key: &str| {
+        let value = headers.get(key)?;
+        Some(Secret::presented(&String::from_utf8_lossy(value.as_bytes())))
+    };
+    let bearer = || {
+        let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| Secret::presented(token.trim()))
+    };
+    let anyones = text(PRIVATE_TOKEN).or_else(bearer);
+    anyones
+        .map(|secret| (secret, true))
+        .or_else(|| Some((text(JOB_TOKEN)?, false)))
+}
+
+/// What jobs may call: services, by the beginnings of paths, and methods.
+const OPEN_TO_JOBS: [&str; 7] = [
+    "/gatehouse.v1.DeploymentService/",
+    "/gatehouse.v1.EnvironmentService/",
+    "/gatehouse.v1.ApprovalService/SubmitApproval",
+    "/gatehouse.v1.EventService/WaitDeployment",
+    "/gatehouse.v1.JobService/ReportJob",
+    "/gatehouse.v1.JobService/GetJob",
+    "/gatehouse.v1.MergeRequestService/ListDeploymentMergeRequests",
+];
+
+/// Whether jobs may call this.
+fn open_to_jobs(path: &str) -> bool {
+    OPEN_TO_JOBS
+        .iter()
+        .any(|open| path == *open || (open.ends_with('/') && path.starts_with(open)))
 }
 
 /// What the names of methods begin with that only read.
@@ -112,15 +139,19 @@ where
             return Box::pin(inner.call(request));
         }
         let app = self.app.clone();
-        let scope = scope_of(path);
-        let secret = presented(request.headers());
+        let (secret, users) = presented(request.headers()).unzip();
+        let cover = Cover {
+            scope: scope_of(path),
+            users: users.unwrap_or(true),
+            jobs: open_to_jobs(path),
+        };
         let sudo = request
             .headers()
             .get(SUDO)
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .filter(|sudo| !sudo.is_empty());
         Box::pin(async move {
-            match app.authenticate(secret.as_ref(), sudo.as_deref(), scope).await {
+            match app.authenticate(secret.as_ref(), sudo.as_deref(), cover).await {
                 Ok(caller) => {
                     tracing::Span::current().record("caller.id", caller.id().0);
                     request.extensions_mut().insert(Arc::new(caller));
@@ -170,21 +201,43 @@ mod tests {
                 .collect::<HeaderMap>()
         };
         for (pairs, wanted) in [
-            (&[("private-token", "a")][..], Some("a")),
-            (&[("authorization", "Bearer b")], Some("b")),
-            (&[("authorization", "bearer b")], Some("b")),
+            (&[("private-token", "a")][..], Some(("a", true))),
+            (&[("authorization", "Bearer b")], Some(("b", true))),
+            (&[("authorization", "bearer b")], Some(("b", true))),
             (&[("authorization", "Basic b")], None),
             (
                 &[("private-token", "a"), ("authorization", "Bearer b")],
-                Some("a"),
+                Some(("a", true)),
+            ),
+            (&[("job-token", "j")], Some(("j", false))),
+            (
+                &[("job-token", "j"), ("authorization", "Bearer b")],
+                Some(("b", true)),
             ),
             (&[], None),
         ] {
-            assert_eq!(
-                presented(&headers(pairs)).as_ref().map(Secret::reveal),
-                wanted,
-                "{pairs:?}"
-            );
+            let got = presented(&headers(pairs));
+            let got = got.as_ref().map(|(secret, users)| (secret.reveal(), *users));
+            assert_eq!(got, wanted, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn jobs_call_what_is_about_the_deployments_of_their_project() {
+        for (path, open) in [
+            ("/gatehouse.v1.DeploymentService/CreateDeployment", true),
+            ("/gatehouse.v1.EnvironmentService/StopEnvironment", true),
+            ("/gatehouse.v1.ApprovalService/SubmitApproval", true),
+            ("/gatehouse.v1.ApprovalService/ExplainDeployment", false),
+            ("/gatehouse.v1.JobService/GetJob", true),
+            ("/gatehouse.v1.JobService/GetJobs", false),
+            ("/gatehouse.v1.JobService/CreateJobToken", false),
+            ("/gatehouse.v1.EventService/WatchEvents", false),
+            ("/gatehouse.v1.TokenService/WhoAmI", false),
+            ("/gatehouse.v1.DeploymentServices/X", false),
+            ("", false),
+        ] {
+            assert_eq!(open_to_jobs(path), open, "{path}");
         }
     }
 }

@@ -49,7 +49,11 @@ fn respond(changes: Changes, tokens: &Query) -> pb::GetDeploymentChangesResponse
         commits: changes.commits.iter().map(commit::commit).collect(),
         commit_count: i64::try_from(changes.commit_count).unwrap_or(i64::MAX),
         next_page_token: tokens.issue(changes.next.map(NamePosition).as_ref()),
-        merge_requests: changes.merge_requests.iter().map(message::merge_request).collect(),
+        merge_requests: changes
+            .merge_requests
+            .iter()
+            .map(message::merge_request)
+            .collect(),
         merge_request_count: changes.merge_request_count,
         removed_commit_count: changes.removed,
     }

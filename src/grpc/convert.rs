@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 
+use super::job;
 use crate::{
     domain::{
         Time,
@@ -22,6 +23,7 @@ use crate::{
             ContainerKey, EnvironmentId, EnvironmentKey, GroupId, GroupKey, ProjectId, ProjectKey, UserId,
             UserKey,
         },
+        job::JobStatus,
         merge_request::MergeRequestState,
         page::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PageRequest},
         protection::GroupInheritance,
@@ -234,6 +236,12 @@ enums! {
     merge_request_state, read_merge_request_state: MergeRequestState <=> MergeRequestState {
         Opened = Opened, Closed = Closed, Locked = Locked, Merged = Merged,
     }
+    job_status, read_job_status: JobStatus <=> JobStatus {
+        Created = Created, WaitingForResource = WaitingForResource, Preparing = Preparing,
+        WaitingForCallback = WaitingForCallback, Pending = Pending, Running = Running, Success = Success,
+        Failed = Failed, Canceling = Canceling, Canceled = Canceled, Skipped = Skipped, Manual = Manual,
+        Scheduled = Scheduled,
+    }
     scope, read_scope: TokenScope <=> Scope {
         Api = Api, ReadApi = ReadApi, MergeRequests = MergeRequests,
     }
@@ -272,8 +280,8 @@ pub fn deployment(deployment: &Deployment) -> pb::Deployment {
         etag: deployment.etag(),
         gate_bypassed: deployment.gate == GateState::Bypassed,
         failure_reason: failure_reason(deployment.failure_reason).into(),
-        job: None,
-        commit_id: None,
+        job: deployment.job.as_ref().map(|of| job::job(of, deployment)),
+        commit_id: deployment.commit_id.clone(),
     }
 }
 

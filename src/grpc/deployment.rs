@@ -2,7 +2,10 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Services, caller, convert, gate::Extended, mutation, page_token::Query, reply, status::refuse};
+use super::{
+    Services, caller, commit, convert, gate::Extended, job, mutation, page_token::Query, reply,
+    status::refuse,
+};
 use crate::{
     domain::{
         deployment::{
@@ -117,12 +120,26 @@ fn bound(request: &ListDeploymentsRequest) -> ListDeploymentsRequest {
 
 /// What a request wants recorded.
 fn command(request: &CreateDeploymentRequest) -> Result<CreateDeployment, Error> {
+    let job = request.job.clone().map(job::read_draft).transpose()?;
+    let status = match &job {
+        None => convert::read_status("status", request.status)?,
+        Some(_) if request.status != 0 => {
+            return Err(Error::argument(
+                "status",
+                "is only for a deployment without a job",
+            ));
+        }
+        // What the job's own status makes of it is decided with the gate.
+        Some(_) => DeploymentStatus::Created,
+    };
     Ok(CreateDeployment {
         environment: convert::text("environment", request.environment.clone())?,
         sha: request.sha.clone(),
         git_ref: convert::text("ref", request.r#ref.clone())?,
         tag: request.tag,
-        status: convert::read_status("status", request.status)?,
+        status,
+        job: job.map(Box::new),
+        commits: commit::read_sent(request.commits.clone())?,
     })
 }
 
@@ -260,8 +277,10 @@ impl DeploymentService for Services {
 
     async fn get_deployment_changes(
         &self,
-        _: Request<GetDeploymentChangesRequest>,
+        request: Request<GetDeploymentChangesRequest>,
     ) -> Result<Response<GetDeploymentChangesResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let (caller, request) = open(request)?;
+        let found = changes::get(&self.app, &caller, request).await;
+        found.map(Response::new).map_err(refuse)
     }
 }

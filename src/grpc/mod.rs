@@ -10,6 +10,7 @@ mod directory;
 mod environment;
 mod event;
 mod gate;
+mod job;
 mod merge_request;
 mod metadata;
 mod page_token;

@@ -32,7 +32,7 @@ use crate::domain::{
     event::{Event, ProjectChange},
     gate::{Gate, Unreachable},
     id::{
-        ContainerKey, DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, MergeRequestId,
+        ContainerKey, DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, JobId, MergeRequestId,
         MergeRequestIid, Place, ProjectId, ProjectKey, TokenId, UserId, UserKey,
     },
     link::{LinkTask, Shipped},
@@ -179,8 +179,12 @@ pub enum Select {
     EnvironmentNamed(String),
     /// An environment.
     Environment(EnvironmentKey),
+    /// The environment of this name, whether or not there is one, and the deployment of this job.
+    NewDeployment(String, Option<JobId>),
     /// A deployment, and its environment.
     Deployment(DeploymentId),
+    /// The deployment of a job, and its environment.
+    Job(JobId),
     /// The protection of this name, whether or not there is one, and who its entries are to name.
     Protection(ProtectionSelect),
     /// The merge request of this number, whether or not there is one, and who of these users is there.
@@ -221,7 +225,7 @@ pub struct ProjectState {
     pub environment: Option<Environment>,
     /// Whether an environment of another name has the slug of the selected name.
     pub slug_taken: bool,
-    /// The selected deployment.
+    /// The selected deployment; where one is to be recorded, the one that its job carries out already.
     pub deployment: Option<Deployment>,
     /// The successful deployment of `environment` that finished last.
     pub last_success: Option<Deployment>,
@@ -270,6 +274,8 @@ impl ProjectState {
 pub struct ProjectAnswer {
     /// The project.
     pub project: Project,
+    /// Whether anything changed.
+    pub changed: bool,
     /// The deployment in question, after the change.
     pub deployment: Option<Deployment>,
     /// The environment in question, after the change.
@@ -299,6 +305,7 @@ impl ProjectAnswer {
     pub fn of(project: Project, actor: UserId) -> Self {
         Self {
             project,
+            changed: false,
             deployment: None,
             environment: None,
             environments: Vec::new(),
@@ -544,6 +551,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A deployment of a project.
     async fn deployment_find(&self, project: ProjectId, id: DeploymentId) -> Result<Option<Deployment>>;
+
+    /// The deployment that a project's job carries out.
+    async fn deployment_find_by_job(&self, project: ProjectId, id: JobId) -> Result<Option<Deployment>>;
 
     /// The successful deployment of an environment that finished last.
     async fn deployment_last_success(&self, environment: EnvironmentId) -> Result<Option<Deployment>>;

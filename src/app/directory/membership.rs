@@ -4,9 +4,7 @@ use super::{App, Missing, Mutation};
 use crate::{
     domain::{
         access::{self, AccessLevel, Caller, MemberAction},
-        directory::{
-            self, DirectoryChange, Membership, NewMembership, User, membership_not_found, user_not_found,
-        },
+        directory::{self, DirectoryChange, Membership, NewMembership, membership_not_found, user_not_found},
         error::Error,
         guard::Guard,
         id::{ContainerKey, UserId, UserKey},
@@ -16,15 +14,15 @@ use crate::{
 };
 
 /// Decides about a new membership of the selected user.
-fn create(user: &User, level: AccessLevel, state: &DirectoryState) -> Result<Vec<DirectoryChange>, Error> {
-    let (container, standing) = access::container(user, &state.container, MemberAction::Manage)?;
+fn create(by: &Caller, level: AccessLevel, state: &DirectoryState) -> Result<Vec<DirectoryChange>, Error> {
+    let (container, standing) = access::container(by, &state.container, MemberAction::Manage)?;
     let member = state.user.as_ref().ok_or_else(user_not_found)?;
     let new = NewMembership {
         container,
         user_id: member.id,
         access_level: level,
     };
-    directory::create_membership(new, user, standing, state.membership.as_ref())
+    directory::create_membership(new, &by.user, standing, state.membership.as_ref())
 }
 
 impl App {
@@ -63,9 +61,9 @@ impl App {
         level: AccessLevel,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = DirectorySelect::Membership(container, member);
-        self.directory_change(caller, select, mutation, move |state| create(&user, level, state))
+        self.directory_change(caller, select, mutation, move |state| create(&by, level, state))
             .await
     }
 
@@ -79,17 +77,17 @@ impl App {
         guard: Guard,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = DirectorySelect::Membership(container, member);
         self.directory_change(caller, select, mutation, move |state| {
-            let (_, standing) = access::container(&user, &state.container, MemberAction::Manage)?;
+            let (_, standing) = access::container(&by, &state.container, MemberAction::Manage)?;
             state.user.as_ref().ok_or_else(user_not_found)?;
             match &state.membership {
                 Some(membership) => {
                     guard.check_etag(&membership.etag())?;
-                    membership.update(level, &user, standing)
+                    membership.update(level, &by.user, standing)
                 }
-                None if missing.creates(&guard) => create(&user, level, state),
+                None if missing.creates(&guard) => create(&by, level, state),
                 None => Err(membership_not_found()),
             }
         })
@@ -105,20 +103,20 @@ impl App {
         guard: Guard,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = DirectorySelect::Membership(container, member);
         self.directory_change(caller, select, mutation, move |state| {
-            let own = state.user.as_ref().is_some_and(|member| member.id == user.id);
+            let own = state.user.as_ref().is_some_and(|member| member.id == by.id());
             let action = if own {
                 MemberAction::Leave
             } else {
                 MemberAction::Manage
             };
-            let (_, standing) = access::container(&user, &state.container, action)?;
+            let (_, standing) = access::container(&by, &state.container, action)?;
             state.user.as_ref().ok_or_else(user_not_found)?;
             let membership = state.membership.as_ref().ok_or_else(membership_not_found)?;
             guard.check_etag(&membership.etag())?;
-            membership.delete(&user, standing)
+            membership.delete(&by.user, standing)
         })
         .await
     }

@@ -58,7 +58,7 @@ impl App {
             }
             ContainerKey::Group(key) => ContainerView::Group(self.store.group_find(key, caller.id()).await?),
         };
-        let (container, _) = access::container(&caller.user, &view, MemberAction::Read)?;
+        let (container, _) = access::container(caller, &view, MemberAction::Read)?;
         Ok(container)
     }
 }

@@ -72,19 +72,19 @@ impl App {
         guard: Guard,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = DirectorySelect::Project(key.clone());
         self.directory_change(caller, select, mutation, move |state| {
             let view = state.project.as_ref();
-            match (access::project(&user, view, ProjectAction::Read), &key) {
+            match (access::project(&by, view, ProjectAction::Read), &key) {
                 (Ok(project), _) => {
-                    access::project(&user, view, command.action(project))?;
+                    access::project(&by, view, command.action(project))?;
                     guard.check_etag(&project.etag())?;
                     project.update(&command, state.now)
                 }
                 // No project is at the top: a path of one segment names none.
                 (Err(_), ProjectKey::Path(path)) if missing.creates(&guard) && path.contains('/') => {
-                    create(&user, &command.creating(&Place::of(path).path), state)
+                    create(&by.user, &command.creating(&Place::of(path).path), state)
                 }
                 (Err(hidden), _) => Err(hidden),
             }
@@ -100,9 +100,9 @@ impl App {
         guard: Guard,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         self.directory_change(caller, DirectorySelect::Project(key), mutation, move |state| {
-            let project = access::project(&user, state.project.as_ref(), ProjectAction::Administer)?;
+            let project = access::project(&by, state.project.as_ref(), ProjectAction::Administer)?;
             guard.check_etag(&project.etag())?;
             Ok(project.delete())
         })

@@ -26,15 +26,15 @@ fn let_in<'a>(
 }
 
 /// Decides about a new share with the selected group.
-fn create(user: &User, level: AccessLevel, state: &DirectoryState) -> Result<Vec<DirectoryChange>, Error> {
-    let managed = access::container(user, &state.container, MemberAction::Manage)?;
-    let group = let_in(user, state.group.as_ref(), state.share.as_ref())?;
+fn create(by: &Caller, level: AccessLevel, state: &DirectoryState) -> Result<Vec<DirectoryChange>, Error> {
+    let managed = access::container(by, &state.container, MemberAction::Manage)?;
+    let group = let_in(&by.user, state.group.as_ref(), state.share.as_ref())?;
     directory::create_share(
         &state.container,
         managed,
         group,
         level,
-        user,
+        &by.user,
         state.share.as_ref(),
     )
 }
@@ -77,9 +77,9 @@ impl App {
         level: AccessLevel,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = DirectorySelect::Share(container, group);
-        self.directory_change(caller, select, mutation, move |state| create(&user, level, state))
+        self.directory_change(caller, select, mutation, move |state| create(&by, level, state))
             .await
     }
 
@@ -93,17 +93,17 @@ impl App {
         guard: Guard,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = DirectorySelect::Share(container, group);
         self.directory_change(caller, select, mutation, move |state| {
-            let (_, standing) = access::container(&user, &state.container, MemberAction::Manage)?;
-            let_in(&user, state.group.as_ref(), state.share.as_ref())?;
+            let (_, standing) = access::container(&by, &state.container, MemberAction::Manage)?;
+            let_in(&by.user, state.group.as_ref(), state.share.as_ref())?;
             match &state.share {
                 Some(share) => {
                     guard.check_etag(&share.etag())?;
-                    share.update(level, &user, standing)
+                    share.update(level, &by.user, standing)
                 }
-                None if missing.creates(&guard) => create(&user, level, state),
+                None if missing.creates(&guard) => create(&by, level, state),
                 None => Err(share_not_found()),
             }
         })
@@ -119,14 +119,14 @@ impl App {
         guard: Guard,
         mutation: Mutation<DirectoryAnswer>,
     ) -> Result<Done<DirectoryAnswer>, Error> {
-        let user = caller.user.clone();
+        let by = caller.clone();
         let select = DirectorySelect::Share(container, group);
         self.directory_change(caller, select, mutation, move |state| {
-            let (_, standing) = access::container(&user, &state.container, MemberAction::Manage)?;
-            let_in(&user, state.group.as_ref(), state.share.as_ref())?;
+            let (_, standing) = access::container(&by, &state.container, MemberAction::Manage)?;
+            let_in(&by.user, state.group.as_ref(), state.share.as_ref())?;
             let share = state.share.as_ref().ok_or_else(share_not_found)?;
             guard.check_etag(&share.etag())?;
-            share.delete(&user, standing)
+            share.delete(&by.user, standing)
         })
         .await
     }

@@ -48,5 +48,7 @@ pub fn deployment(id: i64, status: DeploymentStatus) -> Deployment {
         gate: GateState::Open,
         failure_reason: None,
         version: 1,
+        commit_id: None,
+        job: None,
     }
 }

@@ -11,6 +11,8 @@ fn command(status: DeploymentStatus) -> CreateDeployment {
         environment: "production".into(),
         sha: "a91957a858320c0e17f3a0eca7cfacbff50ea29a".into(),
         git_ref: "main".into(),
+        job: None,
+        commits: Vec::new(),
         tag: false,
         status,
     }
@@ -101,10 +103,10 @@ fn a_success_makes_a_stopped_environment_available_again() {
         let created = create(
             &command(status),
             UserId(1),
-            Some(&environment),
-            false,
-            None,
-            false,
+            &Ground {
+                environment: Some(&environment),
+                ..Ground::default()
+            },
             at(2),
         )
         .unwrap();
@@ -129,10 +131,11 @@ fn the_same_success_is_recorded_once_and_anything_else_again() {
         create(
             command,
             UserId(1),
-            Some(&environment),
-            false,
-            Some(&last),
-            false,
+            &Ground {
+                environment: Some(&environment),
+                last: Some(&last),
+                ..Ground::default()
+            },
             at(2),
         )
         .unwrap()
@@ -190,7 +193,7 @@ fn what_runs_and_what_is_deployed_cannot_be_deleted() {
 #[test]
 fn a_new_deployment_is_checked_field_by_field() {
     let good = command(DeploymentStatus::Running);
-    assert!(good.validate().is_ok());
+    assert!(good.validate(at(2)).is_ok());
     let long = "a".repeat(256);
     for (bad, field, text) in [
         (
@@ -268,7 +271,7 @@ fn a_new_deployment_is_checked_field_by_field() {
             "does not have a valid value",
         ),
     ] {
-        let error = bad.validate().unwrap_err();
+        let error = bad.validate(at(2)).unwrap_err();
         let violation = &error.violations()[0];
         assert_eq!(
             (violation.field.as_str(), violation.description.as_str()),
@@ -281,7 +284,7 @@ fn a_new_deployment_is_checked_field_by_field() {
                 sha: sha.into(),
                 ..good.clone()
             }
-            .validate()
+            .validate(at(2))
             .is_ok(),
             "{sha}"
         );
@@ -292,7 +295,7 @@ fn a_new_deployment_is_checked_field_by_field() {
         git_ref: String::new(),
         ..command(DeploymentStatus::Blocked)
     };
-    assert_eq!(all.validate().unwrap_err().violations().len(), 4);
+    assert_eq!(all.validate(at(2)).unwrap_err().violations().len(), 4);
 }
 
 #[test]
@@ -300,10 +303,7 @@ fn an_unknown_environment_is_made_and_a_bad_name_refused() {
     let changes = create(
         &command(DeploymentStatus::Success),
         UserId(3),
-        None,
-        false,
-        None,
-        false,
+        &Ground::default(),
         at(2),
     )
     .unwrap();
@@ -316,7 +316,7 @@ fn an_unknown_environment_is_made_and_a_bad_name_refused() {
         environment: "a;b".into(),
         ..command(DeploymentStatus::Running)
     };
-    let error = create(&bad, UserId(3), None, false, None, false, at(2)).unwrap_err();
+    let error = create(&bad, UserId(3), &Ground::default(), at(2)).unwrap_err();
     assert_eq!(error.violations()[0].field, "environment.name");
 }
 
@@ -334,7 +334,16 @@ fn what_needs_approval_waits_and_what_has_happened_is_marked() {
         (S::Failed, true, S::Failed, Bypassed),
         (S::Canceled, true, S::Canceled, Bypassed),
     ] {
-        let changes = create(&command(asked), UserId(1), None, false, None, gated, at(2)).unwrap();
+        let changes = create(
+            &command(asked),
+            UserId(1),
+            &Ground {
+                gated,
+                ..Ground::default()
+            },
+            at(2),
+        )
+        .unwrap();
         let ProjectChange::DeploymentCreated(new) = &changes[0] else {
             panic!("{changes:?}")
         };
@@ -351,10 +360,12 @@ fn a_success_that_is_recorded_again_is_the_same_one_where_approvals_are_required
     let changes = create(
         &again,
         UserId(1),
-        Some(&environment),
-        false,
-        Some(&last),
-        true,
+        &Ground {
+            environment: Some(&environment),
+            last: Some(&last),
+            gated: true,
+            ..Ground::default()
+        },
         at(2),
     );
     assert_eq!(changes.unwrap(), [ProjectChange::DeploymentKept(last)]);

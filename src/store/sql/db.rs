@@ -2,6 +2,7 @@
 
 use super::{
     commit::CommitRow,
+    job::JobRow,
     link::LinkRow,
     merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
     row::{
@@ -17,6 +18,7 @@ pub trait Db:
     Driver
     + Carries<i64>
     + Carries<Option<i64>>
+    + Carries<Option<f64>>
     + Carries<String>
     + Carries<Option<String>>
     + Carries<bool>
@@ -33,6 +35,7 @@ pub trait Db:
     + Reads<GroupRow>
     + Reads<GroupViewRow>
     + Reads<LabelRow>
+    + Reads<JobRow>
     + Reads<LevelRow>
     + Reads<LinkRow>
     + Reads<LockRow>

@@ -7,8 +7,7 @@
 //! it. A `+` before a column (and `|| ''` behind a text) means nothing but "do not use an index for this".
 
 use super::{
-    Db, count, failed, find, list,
-    page::{ListById, page_by_id},
+    Db, commit, count, failed, job,
     row::{DeploymentRow, NOT_FINISHED, millis},
     seam::{Stmt, sql},
 };
@@ -18,7 +17,7 @@ use crate::{
             Deployment, DeploymentFilter, DeploymentOrder, DeploymentPosition, DeploymentQuery,
             DeploymentStatus, NewDeployment, PositionKey,
         },
-        id::{DeploymentId, EnvironmentId, EnvironmentKey, Iid, MergeRequestId, ProjectId},
+        id::{DeploymentId, EnvironmentId, EnvironmentKey, Iid, JobId, MergeRequestId, ProjectId},
         page::{Direction, Page, PageRequest},
     },
     store::Result,
@@ -29,10 +28,34 @@ const NARROW_MAX: i64 = 10_000;
 
 /// The columns of a [`DeploymentRow`].
 const COLUMNS: &str = "SELECT d.id, d.project_id, d.iid, d.ref, d.tag, d.sha, d.status, d.created_at, d.updated_at, \
-     d.finished_at, d.gate, d.failure_reason, d.version, e.id AS environment_id, e.name AS environment_name, e.slug AS environment_slug, \
+     d.finished_at, d.gate, d.failure_reason, d.version, d.commit_sha, d.job_id, e.id AS environment_id, \
+     e.name AS environment_name, e.slug AS environment_slug, \
      e.external_url AS environment_external_url, e.created_at AS environment_created_at, \
      e.updated_at AS environment_updated_at, u.id AS user_id, u.username, u.name AS user_name, u.public_email, \
      u.avatar_url, u.state AS user_state";
+
+/// Reads deployments with their jobs.
+async fn whole<DB: Db>(connection: &mut DB::Connection, stmt: Stmt<DB>) -> Result<Vec<Deployment>> {
+    let rows = stmt.all::<DeploymentRow>(&mut *connection).await;
+    job::with_jobs::<DB>(connection, rows.map_err(failed::<DB>)?).await
+}
+
+/// Reads at most one deployment with its job.
+async fn one<DB: Db>(connection: &mut DB::Connection, stmt: Stmt<DB>) -> Result<Option<Deployment>> {
+    Ok(whole::<DB>(connection, stmt).await?.pop())
+}
+
+/// The deployment that a project's job carries out.
+pub async fn find_by_job<DB: Db>(
+    connection: &mut DB::Connection,
+    project: ProjectId,
+    job: JobId,
+) -> Result<Option<Deployment>> {
+    match job::deployment_of::<DB>(&mut *connection, project, job).await? {
+        Some(id) => find_by_id::<DB>(connection, project, id).await,
+        None => Ok(None),
+    }
+}
 
 /// A deployment of a project.
 pub async fn find_by_id<DB: Db>(
@@ -47,7 +70,7 @@ pub async fn find_by_id<DB: Db>(
         )
         .push_bind(" AND d.id = ", id.0)
         .push_bind(" AND d.project_id = ", project.0);
-    find::<DB, DeploymentRow, Deployment>(connection, stmt).await
+    one::<DB>(connection, stmt).await
 }
 
 /// The successful deployment of an environment that finished last.
@@ -63,7 +86,7 @@ pub async fn last_success<DB: Db>(
         .push_bind(" AND d.environment_id = ", environment.0)
         .push_bind(" AND d.status = ", DeploymentStatus::Success.as_str().to_owned())
         .push(" ORDER BY d.finished_at DESC, d.iid DESC LIMIT 1");
-    find::<DB, DeploymentRow, Deployment>(connection, stmt).await
+    one::<DB>(connection, stmt).await
 }
 
 /// The successful deployment of an environment before the one with this iid.
@@ -82,10 +105,10 @@ pub async fn success_before<DB: Db>(
         // Within a project iids grow with ids.
         .push_bind(" AND d.iid < ", iid.0)
         .push(" ORDER BY d.iid DESC LIMIT 1");
-    find::<DB, DeploymentRow, Deployment>(connection, stmt).await
+    one::<DB>(connection, stmt).await
 }
 
-/// Adds a deployment and returns its id.
+/// Adds a deployment, the commits that it brings and its job, and returns its id.
 pub async fn insert<DB: Db>(
     connection: &mut DB::Connection,
     project: ProjectId,
@@ -96,8 +119,8 @@ pub async fn insert<DB: Db>(
 ) -> Result<DeploymentId> {
     let (id,) = sql::<DB>(
         "INSERT INTO deployments (project_id, iid, environment_id, ref, tag, sha, user_id, status, created_at, \
-         updated_at, finished_at, gate, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1) \
-         RETURNING id",
+         updated_at, finished_at, gate, version, commit_sha, job_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+         $11, $12, 1, $13, $14) RETURNING id",
     )
     .bind(project.0)
     .bind(iid.0)
@@ -111,13 +134,20 @@ pub async fn insert<DB: Db>(
     .bind(now)
     .bind(new.finished_at.map_or(NOT_FINISHED, millis))
     .bind(new.gate.as_str().to_owned())
-    .one::<(i64,)>(connection)
+    .bind(new.commit_id.clone())
+    .bind(new.job.as_ref().map(|job| job.id.0))
+    .one::<(i64,)>(&mut *connection)
     .await
     .map_err(failed::<DB>)?;
-    Ok(DeploymentId(id))
+    let id = DeploymentId(id);
+    commit::insert_sent::<DB>(&mut *connection, project, id, &new.commits).await?;
+    if let Some(new) = &new.job {
+        job::insert::<DB>(connection, project, id, new).await?;
+    }
+    Ok(id)
 }
 
-/// Writes what a step of the life cycle changes.
+/// Writes what a step of the life cycle, or a report, changes of a deployment and its job.
 pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Deployment) -> Result<()> {
     sql::<DB>(
         "UPDATE deployments SET status = $2, updated_at = $3, finished_at = $4, gate = $5, failure_reason = $6, \
@@ -130,10 +160,13 @@ pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Deployment)
     .bind(after.gate.as_str().to_owned())
     .bind(after.failure_reason.map(|reason| reason.as_str().to_owned()))
     .bind(after.version)
-    .run(connection)
+    .run(&mut *connection)
     .await
     .map_err(failed::<DB>)?;
-    Ok(())
+    match &after.job {
+        Some(job) => job::update::<DB>(connection, after.id, job).await,
+        None => Ok(()),
+    }
 }
 
 /// Deletes a deployment.
@@ -152,11 +185,6 @@ pub async fn page_that_shipped<DB: Db>(
     merge_request: MergeRequestId,
     request: &PageRequest<DeploymentId>,
 ) -> Result<Page<Deployment, DeploymentId>> {
-    const LATEST_FIRST: ListById = ListById {
-        columns: COLUMNS,
-        after: " AND d.id < ",
-        order: " ORDER BY d.id DESC LIMIT ",
-    };
     let matching = |stmt: Stmt<DB>| {
         stmt.push(
             " FROM deployment_merge_requests l CROSS JOIN deployments d CROSS JOIN environments e \
@@ -164,9 +192,20 @@ pub async fn page_that_shipped<DB: Db>(
         )
         .push_bind(" AND l.merge_request_id = ", merge_request.0)
     };
-    let position = |deployment: &Deployment| deployment.id;
-    page_by_id::<DB, DeploymentRow, Deployment, _>(connection, &LATEST_FIRST, matching, request, position)
-        .await
+    let mut stmt = matching(sql::<DB>(COLUMNS));
+    if let Some(after) = request.after {
+        stmt = stmt.push_bind(" AND d.id < ", after.0);
+    }
+    let stmt = stmt
+        .push_bind(" ORDER BY d.id DESC LIMIT ", request.size + 1)
+        .push_bind(" OFFSET ", request.skip);
+    let items = whole::<DB>(&mut *connection, stmt).await?;
+    let total = if request.want_total {
+        Some(count::<DB>(connection, matching).await?)
+    } else {
+        None
+    };
+    Ok(Page::cut(items, request.size, total, |deployment| deployment.id))
 }
 
 /// Whose deployments: a project's, or those of one of its environments.
@@ -245,7 +284,7 @@ pub async fn page<DB: Db>(
     };
     let plan = plan::<DB>(&mut *connection, scope, query).await?;
     let stmt = page_stmt::<DB>(scope, query, request, plan);
-    let items = list::<DB, DeploymentRow, Deployment>(&mut *connection, stmt).await?;
+    let items = whole::<DB>(&mut *connection, stmt).await?;
     let total = if request.want_total {
         let matching = |stmt| ranges(equal(stmt, scope, &query.filter), &query.filter, |_| Hint::Both);
         Some(count::<DB>(connection, matching).await?)

@@ -100,14 +100,17 @@ pub enum Touched {
     All,
 }
 
+/// The deployments that the gate holds. The status is part of the text: only so is the index known to hold what is looked
+/// for.
+const HELD: &str = "SELECT d.project_id, d.id AS deployment_id FROM deployments d WHERE d.status = 'blocked' \
+     AND d.gate = 'held'";
+
 /// The blocked deployments that a change may have freed, project by project.
 pub async fn blocked<DB: Db>(
     connection: &mut DB::Connection,
     touched: Touched,
 ) -> Result<Vec<(ProjectId, DeploymentId)>> {
-    // The status is part of the text: only so is the index known to hold what is looked for.
-    let stmt =
-        sql::<DB>("SELECT d.project_id, d.id AS deployment_id FROM deployments d WHERE d.status = 'blocked'");
+    let stmt = sql::<DB>(HELD);
     let stmt = match touched {
         Touched::Environment(id) => stmt.push_bind(" AND d.environment_id = ", id.0),
         Touched::Votes(user) => stmt
@@ -146,14 +149,13 @@ pub async fn blocked_page<DB: Db>(
     size: i64,
     wanted: &Wanted,
 ) -> Result<Page<Gate, DeploymentId>> {
-    let stmt =
-        sql::<DB>("SELECT d.project_id, d.id AS deployment_id FROM deployments d WHERE d.status = 'blocked'")
-            .push_bind(" AND d.id > ", after.0)
-            .push_bind(
-                " AND NOT EXISTS (SELECT 1 FROM approvals a WHERE a.deployment_id = d.id AND a.user_id = ",
-                viewer.id.0,
-            )
-            .push_bind(") ORDER BY d.id LIMIT ", EXAMINED);
+    let stmt = sql::<DB>(HELD)
+        .push_bind(" AND d.id > ", after.0)
+        .push_bind(
+            " AND NOT EXISTS (SELECT 1 FROM approvals a WHERE a.deployment_id = d.id AND a.user_id = ",
+            viewer.id.0,
+        )
+        .push_bind(") ORDER BY d.id LIMIT ", EXAMINED);
     let places = places::<DB>(&mut *connection, stmt).await?;
     let full = i64::try_from(places.len()).unwrap_or(i64::MAX) == EXAMINED;
     let size = usize::try_from(size).unwrap_or(usize::MAX);

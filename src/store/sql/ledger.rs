@@ -10,6 +10,7 @@ use super::{
     link, merge_request, project, protection,
     row::{LockRow, millis},
     seam::sql,
+    token,
 };
 use crate::{
     domain::{
@@ -103,6 +104,18 @@ impl<'a, DB: Db> Ledger<'a, DB> {
                 self.answer.deployment = Some(Deployment::clone(after));
                 self.append(EventKind::DeploymentStatusChanged, &subject).await?;
                 self.note_success(after).await
+            }
+            ProjectChange::JobReported(after) => {
+                deployment::update::<DB>(&mut *self.connection, after).await?;
+                self.answer.deployment = Some(Deployment::clone(after));
+                // Not in the log; but a token of the job may have ended, and with it what it waited for.
+                self.log.told.note(self.log.project);
+                Ok(())
+            }
+            ProjectChange::JobTokenCreated(new) => {
+                token::insert::<DB>(&mut *self.connection, new, self.log.now)
+                    .await
+                    .map(drop)
             }
             ProjectChange::DeploymentDeleted(deleted) => {
                 deployment::delete::<DB>(&mut *self.connection, deleted.id).await?;

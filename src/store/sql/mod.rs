@@ -10,6 +10,7 @@ mod environment;
 mod event;
 mod gate;
 mod group;
+mod job;
 mod ledger;
 mod link;
 mod membership;
@@ -49,8 +50,8 @@ use crate::{
         event::{Event, ProjectChange},
         gate::Gate,
         id::{
-            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, MergeRequestId, MergeRequestIid,
-            ProjectId, ProjectKey, TokenId, UserId, UserKey,
+            DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, JobId, MergeRequestId,
+            MergeRequestIid, ProjectId, ProjectKey, TokenId, UserId, UserKey,
         },
         link::{LinkTask, Shipped},
         merge_request::{
@@ -350,11 +351,15 @@ impl<DB: Db> Store for SqlStore<DB> {
     }
 
     async fn deployment_find(&self, project: ProjectId, id: DeploymentId) -> Result<Option<Deployment>> {
-        deployment::find_by_id::<DB>(&mut *self.read().await?, project, id).await
+        deployment::find_by_id::<DB>(&mut *self.moment().await?, project, id).await
+    }
+
+    async fn deployment_find_by_job(&self, project: ProjectId, id: JobId) -> Result<Option<Deployment>> {
+        deployment::find_by_job::<DB>(&mut *self.moment().await?, project, id).await
     }
 
     async fn deployment_last_success(&self, environment: EnvironmentId) -> Result<Option<Deployment>> {
-        deployment::last_success::<DB>(&mut *self.read().await?, environment).await
+        deployment::last_success::<DB>(&mut *self.moment().await?, environment).await
     }
 
     async fn gate_find(&self, view: &ProjectView, id: DeploymentId, viewer: &User) -> Result<Option<Gate>> {
@@ -405,7 +410,7 @@ impl<DB: Db> Store for SqlStore<DB> {
         query: &DeploymentQuery,
         page: &PageRequest<DeploymentPosition>,
     ) -> Result<Page<Deployment, DeploymentPosition>> {
-        deployment::page::<DB>(&mut *self.read().await?, project, query, page).await
+        deployment::page::<DB>(&mut *self.moment().await?, project, query, page).await
     }
 
     async fn merge_request_find(
@@ -431,7 +436,7 @@ impl<DB: Db> Store for SqlStore<DB> {
         id: MergeRequestId,
         page: &PageRequest<DeploymentId>,
     ) -> Result<Page<Deployment, DeploymentId>> {
-        deployment::page_that_shipped::<DB>(&mut *self.read().await?, id, page).await
+        deployment::page_that_shipped::<DB>(&mut *self.moment().await?, id, page).await
     }
 
     async fn project_change(
@@ -460,7 +465,7 @@ impl<DB: Db> Store for SqlStore<DB> {
 
     async fn deployment_before(&self, deployment: &Deployment) -> Result<Option<Deployment>> {
         let (environment, iid) = (deployment.environment.id, deployment.iid);
-        deployment::success_before::<DB>(&mut *self.read().await?, environment, iid).await
+        deployment::success_before::<DB>(&mut *self.moment().await?, environment, iid).await
     }
 
     async fn deployment_commits(&self, id: DeploymentId) -> Result<Vec<Commit>> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{
     Db, Keep, Work, approval, deployment, environment,
     event::Told,
-    gate,
+    gate, job,
     ledger::{self, Ledger},
     merge_request, person, project, protection, request,
     row::LockRow,
@@ -62,6 +62,7 @@ impl<DB: Db> Work<DB> for Change {
             return Err(access::project_not_found().into());
         };
         let answer = ProjectAnswer {
+            changed: !changes.is_empty(),
             deployment: state.deployment.clone(),
             environment: state.environment.clone(),
             protection: state.protection.clone().map(ProtectionAnswer::of),
@@ -106,7 +107,7 @@ impl Change {
             return Ok(state);
         };
         match &self.select {
-            Select::EnvironmentNamed(name) => {
+            Select::EnvironmentNamed(name) | Select::NewDeployment(name, _) => {
                 let key = EnvironmentKey::Name(name.clone());
                 state.environment = environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
                 if state.environment.is_none() {
@@ -117,6 +118,13 @@ impl Change {
                 let tier = found.unwrap_or_else(|| EnvironmentTier::guess(name));
                 state.protections =
                     protection::applying::<DB>(&mut *connection, &view.project, name, tier).await?;
+                if let Select::NewDeployment(_, Some(job)) = self.select
+                    && let Some(id) = job::deployment_of::<DB>(&mut *connection, project, job).await?
+                {
+                    let viewer = self.viewer::<DB>(&mut *connection, &view).await?;
+                    state.gate = gate::find::<DB>(&mut *connection, &view.project, id, viewer).await?;
+                    state.deployment = state.gate.as_ref().map(|gate| gate.deployment.clone());
+                }
             }
             Select::Environment(key) => {
                 state.environment = environment::find_by_key::<DB>(&mut *connection, project, key).await?;
@@ -126,9 +134,17 @@ impl Change {
                             .await?;
                 }
             }
-            Select::Deployment(id) => {
+            Select::Deployment(_) | Select::Job(_) => {
+                let id = match self.select {
+                    Select::Deployment(id) => Some(id),
+                    Select::Job(job) => job::deployment_of::<DB>(&mut *connection, project, job).await?,
+                    _ => None,
+                };
                 let viewer = self.viewer::<DB>(&mut *connection, &view).await?;
-                let gate = gate::find::<DB>(&mut *connection, &view.project, *id, viewer).await?;
+                let gate = match id {
+                    Some(id) => gate::find::<DB>(&mut *connection, &view.project, id, viewer).await?,
+                    None => None,
+                };
                 if let Some(gate) = &gate {
                     let key = EnvironmentKey::Id(gate.deployment.environment.id);
                     state.environment =

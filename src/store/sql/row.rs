@@ -21,7 +21,7 @@ use crate::{
         protection::{
             ApprovalRule, Audience, DeployAccessLevel, GroupInheritance, ProtectedEnvironment, Role, Subject,
         },
-        token::{Scope, Token},
+        token::{Scope, Token, TokenOfJob},
     },
     store::StoreError,
 };
@@ -123,6 +123,9 @@ pub struct TokenRow {
     pub expires_at: Option<i64>,
     pub revoked_at: Option<i64>,
     pub last_used_at: Option<i64>,
+    pub deployment_id: Option<i64>,
+    pub job_project_id: Option<i64>,
+    pub job_project_path: Option<String>,
 }
 
 impl TryFrom<TokenRow> for Token {
@@ -144,6 +147,15 @@ impl TryFrom<TokenRow> for Token {
             expires_at: at("expires_at", row.expires_at)?,
             revoked_at: at("revoked_at", row.revoked_at)?,
             last_used_at: at("last_used_at", row.last_used_at)?,
+            job: match (row.deployment_id, row.job_project_id, row.job_project_path) {
+                (Some(deployment), Some(project), Some(project_path)) => Some(TokenOfJob {
+                    deployment: DeploymentId(deployment),
+                    project: ProjectId(project),
+                    project_path,
+                }),
+                (None, ..) => None,
+                _ => return Err(inconsistent("tokens", "deployment_id", row.id)),
+            },
             id: TokenId(row.id),
             user_id: UserId(row.user_id),
             name: row.name,
@@ -453,6 +465,8 @@ pub struct DeploymentRow {
     pub gate: String,
     pub failure_reason: Option<String>,
     pub version: i64,
+    pub commit_sha: Option<String>,
+    pub job_id: Option<i64>,
     pub environment_id: i64,
     pub environment_name: String,
     pub environment_slug: String,
@@ -470,6 +484,7 @@ pub struct DeploymentRow {
 impl TryFrom<DeploymentRow> for Deployment {
     type Error = StoreError;
 
+    /// Without its job.
     fn try_from(row: DeploymentRow) -> Result<Self, StoreError> {
         let bad = |column| inconsistent("deployments", column, row.id);
         let at = |column, millis| time("deployments", column, row.id, millis);
@@ -513,6 +528,8 @@ impl TryFrom<DeploymentRow> for Deployment {
             sha: row.sha,
             user,
             version: row.version,
+            commit_id: row.commit_sha,
+            job: None,
         })
     }
 }

@@ -7,7 +7,7 @@ use super::{
     event::Told,
     failed, find,
     page::{ListById, page_by_id},
-    row::{TokenRow, millis},
+    row::{TokenRow, inconsistent, millis},
     seam::{Stmt, sql},
     user,
 };
@@ -23,14 +23,21 @@ use crate::{
 };
 
 /// The columns of a [`TokenRow`].
-const COLUMNS: &str = "SELECT id, user_id, name, scopes, created_at, expires_at, revoked_at, last_used_at";
+const COLUMNS: &str = "SELECT t.id, t.user_id, t.name, t.scopes, t.created_at, t.expires_at, t.revoked_at, \
+     t.last_used_at, t.deployment_id, d.project_id AS job_project_id, p.full_path AS job_project_path";
+
+/// The tables that they are in.
+const TABLES: &str = " FROM tokens t LEFT JOIN deployments d ON d.id = t.deployment_id \
+     LEFT JOIN projects p ON p.id = d.project_id";
 
 /// The token with this secret and its user.
 pub async fn find_by_secret<DB: Db>(
     connection: &mut DB::Connection,
     hash: &SecretHash,
 ) -> Result<Option<(Token, User)>> {
-    let stmt = sql::<DB>(COLUMNS).push_bind(" FROM tokens WHERE secret_hash = ", hash.0.clone());
+    let stmt = sql::<DB>(COLUMNS)
+        .push(TABLES)
+        .push_bind(" WHERE t.secret_hash = ", hash.0.clone());
     let Some(token) = find::<DB, TokenRow, Token>(connection, stmt).await? else {
         return Ok(None);
     };
@@ -52,11 +59,11 @@ pub async fn find_with_user<DB: Db>(
 
 /// A token by id.
 pub async fn find_by_id<DB: Db>(connection: &mut DB::Connection, id: TokenId) -> Result<Option<Token>> {
-    let stmt = sql::<DB>(COLUMNS).push_bind(" FROM tokens WHERE id = ", id.0);
+    let stmt = sql::<DB>(COLUMNS).push(TABLES).push_bind(" WHERE t.id = ", id.0);
     find::<DB, TokenRow, Token>(connection, stmt).await
 }
 
-/// A page of a user's tokens, by id.
+/// A page of a user's own tokens, by id; those of jobs come and go by themselves.
 pub async fn page<DB: Db>(
     connection: &mut DB::Connection,
     user: UserId,
@@ -64,19 +71,22 @@ pub async fn page<DB: Db>(
 ) -> Result<Page<Token, TokenId>> {
     const BY_ID: ListById = ListById {
         columns: COLUMNS,
-        after: " AND id > ",
-        order: " ORDER BY id LIMIT ",
+        after: " AND t.id > ",
+        order: " ORDER BY t.id LIMIT ",
     };
-    let matching = |stmt: Stmt<DB>| stmt.push_bind(" FROM tokens WHERE user_id = ", user.0);
+    let matching = |stmt: Stmt<DB>| {
+        stmt.push(TABLES)
+            .push_bind(" WHERE t.deployment_id IS NULL AND t.user_id = ", user.0)
+    };
     page_by_id::<DB, TokenRow, Token, _>(connection, &BY_ID, matching, request, |token| token.id).await
 }
 
-/// Adds a token.
+/// Adds a token, a user's or a job's.
 pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewToken, now: Time) -> Result<Token> {
     let scopes: Vec<&str> = new.scopes.iter().copied().map(Scope::as_str).collect();
     let (id,) = sql::<DB>(
-        "INSERT INTO tokens (user_id, name, scopes, secret_hash, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+        "INSERT INTO tokens (user_id, name, scopes, secret_hash, created_at, expires_at, deployment_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
     )
     .bind(new.user_id.0)
     .bind(new.name.clone())
@@ -84,19 +94,13 @@ pub async fn insert<DB: Db>(connection: &mut DB::Connection, new: &NewToken, now
     .bind(new.hash.0.clone())
     .bind(millis(now))
     .bind(new.expires_at.map(millis))
-    .one::<(i64,)>(connection)
+    .bind(new.deployment.map(|id| id.0))
+    .one::<(i64,)>(&mut *connection)
     .await
     .map_err(failed::<DB>)?;
-    Ok(Token {
-        id: TokenId(id),
-        user_id: new.user_id,
-        name: new.name.clone(),
-        scopes: new.scopes.clone(),
-        created_at: now,
-        expires_at: new.expires_at,
-        revoked_at: None,
-        last_used_at: None,
-    })
+    find_by_id::<DB>(connection, TokenId(id))
+        .await?
+        .ok_or_else(|| inconsistent("tokens", "id", id))
 }
 
 /// Writes when a token was revoked.

@@ -1,6 +1,6 @@
 //! Users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Db, failed, find, list,
@@ -60,6 +60,18 @@ pub async fn summaries<DB: Db>(
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// Those of these users who are still there.
+pub async fn find_all<DB: Db>(
+    connection: &mut DB::Connection,
+    ids: &BTreeSet<UserId>,
+) -> Result<BTreeMap<UserId, User>> {
+    let stmt = sql::<DB>(COLUMNS)
+        .push(" FROM users WHERE id")
+        .push_in(ids.iter().map(|id| id.0));
+    let users = list::<DB, UserRow, User>(connection, stmt).await?;
+    Ok(users.into_iter().map(|user| (user.id, user)).collect())
 }
 
 /// A page of the users by id; of those whose username begins with `search`, if there is one.

@@ -219,10 +219,12 @@ pub async fn events_of_many_writers_have_no_gaps(ledger: &Ledger) {
                 gatehouse::domain::deployment::create(
                     &command,
                     user,
-                    place,
-                    state.slug_taken,
-                    last,
-                    false,
+                    &gatehouse::domain::deployment::Ground {
+                        environment: place,
+                        slug_taken: state.slug_taken,
+                        last,
+                        ..gatehouse::domain::deployment::Ground::default()
+                    },
                     state.now,
                 )
             });
@@ -289,7 +291,12 @@ pub async fn a_deployment_outlives_its_user(ledger: &Ledger) {
     let user = ann.id;
     let decide = Box::new(move |state: &ProjectState| {
         let command = command("production", "main", S::Created);
-        gatehouse::domain::deployment::create(&command, user, None, false, None, false, state.now)
+        gatehouse::domain::deployment::create(
+            &command,
+            user,
+            &gatehouse::domain::deployment::Ground::default(),
+            state.now,
+        )
     });
     let select = Select::EnvironmentNamed("production".into());
     let made = fresh(ledger.change(ledger.web, select, terms, decide).await)

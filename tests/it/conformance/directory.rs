@@ -273,6 +273,7 @@ pub async fn a_token_is_found_touched_listed_and_revoked(ledger: &Ledger) {
         scopes: vec![Scope::ReadApi, Scope::Api],
         hash: secret.hash(),
         expires_at: Some(at(1_000)),
+        deployment: None,
     };
     let select = DirectorySelect::User(UserKey::Id(ann.id));
     let made = ledger

@@ -125,10 +125,13 @@ impl Ledger {
             deployment::create(
                 &command,
                 user_id,
-                environment,
-                state.slug_taken,
-                last,
-                gated,
+                &deployment::Ground {
+                    environment,
+                    slug_taken: state.slug_taken,
+                    last,
+                    gated,
+                    ..deployment::Ground::default()
+                },
                 state.now,
             )
         });

@@ -342,10 +342,12 @@ impl Ledger {
             deployment::create(
                 &command,
                 user,
-                environment,
-                state.slug_taken,
-                last,
-                false,
+                &deployment::Ground {
+                    environment,
+                    slug_taken: state.slug_taken,
+                    last,
+                    ..deployment::Ground::default()
+                },
                 state.now,
             )
         });
@@ -524,5 +526,7 @@ fn command(environment: &str, git_ref: &str, status: DeploymentStatus) -> Create
         git_ref: git_ref.into(),
         tag: false,
         status,
+        job: None,
+        commits: Vec::new(),
     }
 }
