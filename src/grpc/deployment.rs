@@ -3,8 +3,8 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    Services, caller, commit, convert, gate::Extended, job, mutation, page_token::Query, reply,
-    status::refuse,
+    Services, caller, changes, commit, convert, gate::Extended, job, mutation, open, page_token::Query,
+    reply, status::refuse,
 };
 use crate::{
     domain::{

@@ -140,6 +140,10 @@ pub async fn insert<DB: Db>(
     .await
     .map_err(failed::<DB>)?;
     let id = DeploymentId(id);
+    if let Some(commit) = &new.commit {
+        // Before those that the caller told of: what the repository has is how it is kept.
+        commit::insert::<DB>(&mut *connection, project, std::slice::from_ref(commit)).await?;
+    }
     commit::insert_sent::<DB>(&mut *connection, project, id, &new.commits).await?;
     if let Some(new) = &new.job {
         job::insert::<DB>(connection, project, id, new).await?;

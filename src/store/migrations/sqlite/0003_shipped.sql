@@ -89,8 +89,6 @@ CREATE TABLE merge_requests (
     iid                 INTEGER NOT NULL CHECK (iid > 0),
     title               TEXT    NOT NULL,
     title_key           TEXT    NOT NULL,
-    description         TEXT    NOT NULL,
-    description_key     TEXT    NOT NULL,
     state               TEXT    NOT NULL CHECK (state IN ('opened', 'closed', 'locked', 'merged')),
     draft               INTEGER NOT NULL CHECK (draft IN (0, 1)),
     created_at          INTEGER NOT NULL,
@@ -115,8 +113,10 @@ CREATE TABLE merge_requests (
     upvotes             INTEGER NOT NULL,
     downvotes           INTEGER NOT NULL,
     user_notes_count    INTEGER NOT NULL,
-    details             TEXT    NOT NULL, -- a JSON object: everything that is only shown
     version             INTEGER NOT NULL,
+    details             TEXT    NOT NULL, -- a JSON object: everything that is only shown
+    description         TEXT    NOT NULL, -- last: it may be long, and what is behind it is slow to reach
+    description_key     TEXT    NOT NULL,
     UNIQUE (project_id, iid)
 ) STRICT;
 CREATE INDEX merge_requests_by_id ON merge_requests (project_id, id);
