@@ -203,10 +203,6 @@ impl TestServer {
         TokenServiceClient::new(self.client(token))
     }
 
-    pub fn merge_requests(&self, token: &str) -> MergeRequestServiceClient<Client> {
-        MergeRequestServiceClient::new(self.client(token))
-    }
-
     pub fn metadata(&self, token: &str) -> MetadataServiceClient<Client> {
         MetadataServiceClient::new(self.client(token))
     }
