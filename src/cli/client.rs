@@ -16,7 +16,8 @@ use crate::{
     pb::v1::{
         GroupRef, ProjectRef, UserRef, approval_service_client::ApprovalServiceClient,
         deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
-        environment_service_client::EnvironmentServiceClient, group_ref, project_ref,
+        environment_service_client::EnvironmentServiceClient, group_ref,
+        merge_request_service_client::MergeRequestServiceClient, project_ref,
         protected_environment_service_client::ProtectedEnvironmentServiceClient,
         token_service_client::TokenServiceClient, user_ref,
     },
@@ -56,6 +57,11 @@ impl Server {
     /// Environments.
     pub fn environments(&self) -> EnvironmentServiceClient<Authenticated> {
         EnvironmentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Merge requests.
+    pub fn merge_requests(&self) -> MergeRequestServiceClient<Authenticated> {
+        MergeRequestServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
     }
 
     /// Protected environments.
