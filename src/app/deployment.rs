@@ -5,7 +5,8 @@ use crate::{
     domain::{
         access::{self, Caller, ProjectAction},
         deployment::{
-            self, CreateDeployment, Deployment, DeploymentPosition, DeploymentQuery, DeploymentStatus, Ground,
+            self, CreateDeployment, Deployment, DeploymentPosition, DeploymentQuery, DeploymentStatus,
+            Ground, Lookup,
         },
         environment::Environment,
         error::{Error, Reason},
@@ -50,6 +51,7 @@ impl App {
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
         let by = caller.clone();
+        let (repository, lookup) = self.look_up(caller, &project, &command).await?;
         let job = command.job.as_ref().map(|job| job.id);
         let select = Select::NewDeployment(command.environment.clone(), job);
         let decide = Box::new(move |state: &ProjectState| {
@@ -62,13 +64,53 @@ impl App {
                 last: state.last_success.as_ref(),
                 announced: state.deployment.as_ref(),
                 gated: gate::requires_approval(&state.protections),
+                lookup: lookup.as_ref(),
             };
+            let project = state.view.as_ref().map(|view| &view.project);
+            if project.is_some_and(|project| project.repository != repository) {
+                return Err(Error::new(
+                    Reason::Conflict,
+                    "the project's repository is another by now",
+                ));
+            }
             deployment::create(&command, by.id(), &ground, state.now)
         });
         Ok(self
             .store
             .project_change(project, select, self.terms(caller, mutation), decide)
             .await?)
+    }
+
+    /// The repository of a project, and what it says of a new deployment's sha and ref, for a caller who may create one.
+    /// It is asked before the change: reading a disk under the lock would hold everybody up.
+    async fn look_up(
+        &self,
+        caller: &Caller,
+        project: &ProjectKey,
+        command: &CreateDeployment,
+    ) -> Result<(Option<String>, Option<Lookup>), Error> {
+        let view = self.store.project_find(project, caller.id()).await?;
+        let permitted = access::project(caller, view.as_ref(), ProjectAction::CreateDeployment);
+        let repository = match permitted {
+            Ok(project) => project.repository.clone(),
+            // The decision will refuse it.
+            Err(_) => None,
+        };
+        let Some(path) = repository else {
+            return Ok((None, None));
+        };
+        let names = vec![command.sha.clone(), command.git_ref.clone()];
+        let lookup = match self.repositories.resolve(&path, names).await.as_deref() {
+            Ok([Some(commit), Some(_)]) => Lookup::Found(Box::new(commit.clone())),
+            Ok([Some(_), None]) => Lookup::NoRef,
+            Ok(_) => Lookup::NoCommit,
+            // A repeat of what was done is answered all the same.
+            Err(error) => {
+                tracing::warn!(?error, "a repository cannot be read");
+                Lookup::Unavailable
+            }
+        };
+        Ok((Some(path), Some(lookup)))
     }
 
     /// A deployment at its gate, with the caller among the people.

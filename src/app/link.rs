@@ -9,7 +9,7 @@ use super::App;
 use crate::{
     domain::{
         error::Error,
-        link::{LinkTask, Revision, Shipped},
+        link::{LinkTask, Shipped},
     },
     store::{Due, Linked},
 };
@@ -63,27 +63,7 @@ impl App {
 
     /// By what to find the merge requests that a deployment shipped.
     pub(super) async fn shipped(&self, task: &LinkTask) -> Result<Shipped, Error> {
-        let (Some(path), Some((_, previous))) = (&task.repository, &task.previous) else {
-            return Ok(task.shipped(None));
-        };
-        let base = self.commit_of(path, previous).await?;
-        let head = self.commit_of(path, &task.revision).await?;
-        let range = match (base, head) {
-            (Some(base), Some(head)) => self.repositories.range(path, &base, &head).await?,
-            _ => None,
-        };
+        let range = self.range_of(task).await?;
         Ok(task.shipped(range.map(|range| range.ids)))
-    }
-
-    /// The full id of a deployment's commit. One that was recorded before the repository was attached is looked up.
-    async fn commit_of(&self, path: &str, revision: &Revision) -> Result<Option<String>, Error> {
-        if let Some(commit) = &revision.commit {
-            return Ok(Some(commit.clone()));
-        }
-        let found = self
-            .repositories
-            .resolve(path, vec![revision.sha.clone()])
-            .await?;
-        Ok(found.into_iter().flatten().next().map(|commit| commit.id))
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod approval;
 pub mod auth;
+pub mod changes;
 pub mod deployment;
 pub mod directory;
 pub mod environment;

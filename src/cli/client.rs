@@ -16,9 +16,11 @@ use crate::{
     pb::v1::{
         GroupRef, ProjectRef, UserRef, approval_service_client::ApprovalServiceClient,
         deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
-        environment_service_client::EnvironmentServiceClient, group_ref, project_ref,
+        environment_service_client::EnvironmentServiceClient, group_ref,
+        merge_request_service_client::MergeRequestServiceClient, project_ref,
         protected_environment_service_client::ProtectedEnvironmentServiceClient,
-        token_service_client::TokenServiceClient, user_ref,
+        repository_service_client::RepositoryServiceClient, token_service_client::TokenServiceClient,
+        user_ref,
     },
 };
 
@@ -58,6 +60,11 @@ impl Server {
         EnvironmentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
     }
 
+    /// Merge requests.
+    pub fn merge_requests(&self) -> MergeRequestServiceClient<Authenticated> {
+        MergeRequestServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
     /// Protected environments.
     pub fn protections(&self) -> ProtectedEnvironmentServiceClient<Authenticated> {
         ProtectedEnvironmentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
@@ -71,6 +78,11 @@ impl Server {
     /// Deployments.
     pub fn deployments(&self) -> DeploymentServiceClient<Authenticated> {
         DeploymentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Git repositories.
+    pub fn repositories(&self) -> RepositoryServiceClient<Authenticated> {
+        RepositoryServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
     }
 
     /// Tokens.

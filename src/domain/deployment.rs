@@ -271,6 +271,8 @@ pub struct NewDeployment {
     pub finished_at: Option<Time>,
     /// The full id of the commit, where it is known.
     pub commit_id: Option<String>,
+    /// The commit, as the project's repository has it.
+    pub commit: Option<Box<Commit>>,
     /// The commits that it brings, as the caller told.
     pub commits: Vec<Commit>,
     /// The job that carries it out.
@@ -305,6 +307,37 @@ pub struct CreateDeployment {
     pub commits: Vec<Commit>,
 }
 
+/// What a project's repository says of a new deployment's sha and ref.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// Both are there; this is the commit.
+    Found(Box<Commit>),
+    /// There is no such commit.
+    NoCommit,
+    /// There is no such branch or tag.
+    NoRef,
+    /// Nothing: it cannot be read.
+    Unavailable,
+}
+
+impl Lookup {
+    /// The commit, or the refusal (contract 2.4): the sha goes before the ref.
+    fn commit(&self) -> Result<&Commit, Error> {
+        match self {
+            Self::Found(commit) => Ok(commit),
+            Self::NoCommit => Err(Error::resource("deployment.sha", "The commit does not exist")),
+            Self::NoRef => Err(Error::resource(
+                "deployment.ref",
+                "The branch or tag does not exist",
+            )),
+            Self::Unavailable => Err(Error::new(
+                Reason::RepositoryUnavailable,
+                "the project's repository cannot be read now",
+            )),
+        }
+    }
+}
+
 /// What there is already when a deployment is recorded.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ground<'a> {
@@ -318,18 +351,20 @@ pub struct Ground<'a> {
     pub announced: Option<&'a Deployment>,
     /// Whether the environment requires approvals.
     pub gated: bool,
+    /// What the project's repository says of the sha and the ref; none: the project has no repository.
+    pub lookup: Option<&'a Lookup>,
 }
 
 impl CreateDeployment {
-    /// Checks what can be told from the request alone. A sha is 7 to 64 hexadecimal digits, a ref 1 to 255 characters
-    /// (decision 12); which statuses can be asked for is decision 6 and 7.
-    pub fn validate(&self, now: Time) -> Result<(), Error> {
+    /// Checks what can be told from the request alone. A sha is 7 to 64 hexadecimal digits or, where a repository knows
+    /// better, anything that could be a name in it; a ref is 1 to 255 characters (decision 12); which statuses can be asked for is decision 6 and 7.
+    pub fn validate(&self, has_repository: bool, now: Time) -> Result<(), Error> {
         let mut violations = Violations::default();
         if self.environment.is_empty() {
             violations.check::<()>(Err(Error::argument("environment", "is empty")));
         }
-        violations.check(check_sha(&self.sha));
-        violations.check(check_ref(&self.git_ref));
+        violations.check(check_sha(&self.sha, has_repository));
+        violations.check(check_name("ref", &self.git_ref));
         match &self.job {
             Some(job) => {
                 violations.check(job.check(now));
@@ -384,7 +419,10 @@ fn check_commits(commits: &[Commit]) -> Result<(), Error> {
     violations.finish()
 }
 
-fn check_sha(sha: &str) -> Result<(), Error> {
+fn check_sha(sha: &str, has_repository: bool) -> Result<(), Error> {
+    if has_repository {
+        return check_name("sha", sha);
+    }
     if sha.is_empty() {
         return Err(Error::argument("sha", "is empty"));
     }
@@ -394,12 +432,13 @@ fn check_sha(sha: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_ref(git_ref: &str) -> Result<(), Error> {
-    if git_ref.trim().is_empty() {
-        return Err(Error::argument("ref", "is empty"));
+/// Checks what could be the name of a branch or tag.
+fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
+    if name.trim().is_empty() {
+        return Err(Error::argument(field, "is empty"));
     }
-    if git_ref.chars().count() > text::NAME_MAX || git_ref.chars().any(char::is_control) {
-        return Err(Error::argument("ref", "is invalid"));
+    if name.chars().count() > text::NAME_MAX || name.chars().any(char::is_control) {
+        return Err(Error::argument(field, "is invalid"));
     }
     Ok(())
 }
@@ -414,7 +453,8 @@ pub fn create(
     ground: &Ground<'_>,
     now: Time,
 ) -> Result<Vec<ProjectChange>, Error> {
-    command.validate(now)?;
+    command.validate(ground.lookup.is_some(), now)?;
+    let commit = ground.lookup.map(Lookup::commit).transpose()?;
     match (&command.job, ground.announced) {
         (Some(_), Some(announced)) if command.announces(announced) => {
             return Ok(vec![ProjectChange::DeploymentKept(announced.clone())]);
@@ -450,7 +490,11 @@ pub fn create(
         status,
         gate,
         finished_at: status.is_finished().then_some(now),
-        commit_id: Some(command.sha.to_ascii_lowercase()).filter(|sha| commit::is_full_id(sha)),
+        commit_id: match commit {
+            Some(commit) => Some(commit.id.clone()),
+            None => Some(command.sha.to_ascii_lowercase()).filter(|sha| commit::is_full_id(sha)),
+        },
+        commit: commit.cloned().map(Box::new),
         commits: command.commits.clone(),
         job,
     })];

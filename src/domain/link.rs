@@ -2,6 +2,7 @@
 
 use super::{
     Time,
+    deployment::Deployment,
     id::{DeploymentId, EnvironmentId, ProjectId},
 };
 
@@ -17,6 +18,16 @@ pub struct Revision {
     pub sha: String,
     /// The full id.
     pub commit: Option<String>,
+}
+
+impl Revision {
+    /// A deployment's.
+    pub fn of(deployment: &Deployment) -> Self {
+        Self {
+            sha: deployment.sha.clone(),
+            commit: deployment.commit_id.clone(),
+        }
+    }
 }
 
 /// A successful deployment that is to be linked.

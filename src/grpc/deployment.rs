@@ -3,8 +3,8 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    Services, caller, commit, convert, gate::Extended, job, mutation, page_token::Query, reply,
-    status::refuse,
+    Services, caller, changes, commit, convert, gate::Extended, job, mutation, open, page_token::Query,
+    reply, status::refuse,
 };
 use crate::{
     domain::{
@@ -277,8 +277,10 @@ impl DeploymentService for Services {
 
     async fn get_deployment_changes(
         &self,
-        _: Request<GetDeploymentChangesRequest>,
+        request: Request<GetDeploymentChangesRequest>,
     ) -> Result<Response<GetDeploymentChangesResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let (caller, request) = open(request)?;
+        let found = changes::get(&self.app, &caller, request).await;
+        found.map(Response::new).map_err(refuse)
     }
 }

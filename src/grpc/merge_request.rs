@@ -1,7 +1,7 @@
 //! MergeRequestService.
 
 mod filter;
-mod message;
+pub(super) mod message;
 
 use tonic::{Request, Response, Status};
 

@@ -2,6 +2,7 @@
 
 mod approval;
 pub mod auth;
+mod changes;
 mod commit;
 mod convert;
 mod deployment;

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use crate::domain::{
     Time,
     approval::Approval,
+    commit::Commit,
     deployment::{Deployment, DeploymentPosition, DeploymentQuery},
     directory::{
         Container, ContainerView, DirectoryChange, Group, GroupShare, GroupView, Membership, Project,
@@ -642,6 +643,12 @@ pub trait Store: Send + Sync + 'static {
     /// The number of a project's last event, 0 where nothing has happened; none: there is no such project.
     async fn event_last(&self, project: ProjectId) -> Result<Option<i64>>;
 
+    /// The successful deployment before this one: of the same environment, the one with the greatest lower id.
+    async fn deployment_before(&self, deployment: &Deployment) -> Result<Option<Deployment>>;
+
+    /// The commits that were sent with a deployment, in the order in which they were sent.
+    async fn deployment_commits(&self, id: DeploymentId) -> Result<Vec<Commit>>;
+
     /// The deployment that has been due for the longest time to be linked to what it shipped.
     async fn link_due(&self, now: Time) -> Result<Option<Due>>;
 
@@ -665,7 +672,7 @@ pub trait Store: Send + Sync + 'static {
         project: ProjectId,
         environment: EnvironmentId,
         shipped: &Shipped,
-    ) -> Result<Vec<MergeRequestId>>;
+    ) -> Result<Vec<MergeRequestIid>>;
 
     /// Lets one wait for events of these projects, and for their end. Made before the logs are read, nothing that is
     /// not read goes unnoticed.

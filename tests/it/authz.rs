@@ -273,9 +273,53 @@ fn project_operations() -> Vec<Operation> {
         }),
     ];
     operations.extend(gate_operations());
+    operations.extend(merge_request_operations());
     operations.extend(job_operations());
+    operations.extend(repository_operations());
     operations.extend(container_operations());
     operations
+}
+
+/// What is about the repository of a project; it has none.
+fn repository_operations() -> Vec<Operation> {
+    vec![
+        operation!(attach_repository "", repositories, cell => pb::AttachRepositoryRequest {
+            project: cell.project(), path: "web.git".into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(get_repository "", repositories, cell => pb::GetRepositoryRequest { project: cell.project() }),
+        operation!(detach_repository "", repositories, cell => pb::DetachRepositoryRequest {
+            project: cell.project(), validate_only: YES, ..Default::default()
+        }),
+        operation!(get_deployment_changes "", deployments, cell => pb::GetDeploymentChangesRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.created, ..Default::default()
+        }),
+    ]
+}
+
+/// What is about the merge requests of a project.
+fn merge_request_operations() -> Vec<Operation> {
+    vec![
+        operation!(upsert_merge_request "", merge_requests, cell => pb::UpsertMergeRequestRequest {
+            project: cell.project(), iid: 1, merge_request: Some(merge_request()), validate_only: YES,
+            ..Default::default()
+        }),
+        operation!(get_merge_request "", merge_requests, cell => pb::GetMergeRequestRequest {
+            project: cell.project(), iid: 1
+        }),
+        operation!(list_merge_requests "", merge_requests, cell => pb::ListMergeRequestsRequest {
+            project: cell.project(), ..Default::default()
+        }),
+        operation!(list_deployment_merge_requests "", merge_requests, cell => pb::ListDeploymentMergeRequestsRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.created, ..Default::default()
+        }),
+        operation!(list_deployments_of_merge_request "", merge_requests,
+        cell => pb::ListDeploymentsOfMergeRequestRequest {
+            project: cell.project(), iid: 1, ..Default::default()
+        }),
+        operation!(delete_merge_request "", merge_requests, cell => pb::DeleteMergeRequestRequest {
+            project: cell.project(), iid: 1, validate_only: YES, ..Default::default()
+        }),
+    ]
 }
 
 /// What is about the jobs of a project.
@@ -296,6 +340,17 @@ fn job_operations() -> Vec<Operation> {
             project: cell.project(), job_id: JOB
         }),
     ]
+}
+
+/// The least that a report of a new merge request takes.
+fn merge_request() -> pb::MergeRequestReport {
+    pb::MergeRequestReport {
+        title: "Fix it".into(),
+        state: pb::MergeRequestState::Opened.into(),
+        target_branch: "main".into(),
+        source_branch: "fix".into(),
+        ..Default::default()
+    }
 }
 
 /// What is about the gate of a project, and about what the protection of an environment takes away.
@@ -683,6 +738,17 @@ async fn project_place(server: &TestServer, name: &str, visibility: Visibility) 
     };
     protect(server, &container, "guarded", vec![two_reporters]).await;
     let blocked = record("guarded", "v4", pb::DeploymentStatus::Running).await;
+    let report = pb::UpsertMergeRequestRequest {
+        project: Some(project_at(&path)),
+        iid: 1,
+        merge_request: Some(merge_request()),
+        ..Default::default()
+    };
+    server
+        .merge_requests(root)
+        .upsert_merge_request(report)
+        .await
+        .unwrap();
     let announce = async |environment: &str, job: i64| {
         let request = pb::CreateDeploymentRequest {
             project: Some(project_at(&path)),

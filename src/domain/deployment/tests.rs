@@ -193,7 +193,7 @@ fn what_runs_and_what_is_deployed_cannot_be_deleted() {
 #[test]
 fn a_new_deployment_is_checked_field_by_field() {
     let good = command(DeploymentStatus::Running);
-    assert!(good.validate(at(2)).is_ok());
+    assert!(good.validate(false, at(2)).is_ok());
     let long = "a".repeat(256);
     for (bad, field, text) in [
         (
@@ -271,7 +271,7 @@ fn a_new_deployment_is_checked_field_by_field() {
             "does not have a valid value",
         ),
     ] {
-        let error = bad.validate(at(2)).unwrap_err();
+        let error = bad.validate(false, at(2)).unwrap_err();
         let violation = &error.violations()[0];
         assert_eq!(
             (violation.field.as_str(), violation.description.as_str()),
@@ -284,7 +284,7 @@ fn a_new_deployment_is_checked_field_by_field() {
                 sha: sha.into(),
                 ..good.clone()
             }
-            .validate(at(2))
+            .validate(false, at(2))
             .is_ok(),
             "{sha}"
         );
@@ -295,7 +295,7 @@ fn a_new_deployment_is_checked_field_by_field() {
         git_ref: String::new(),
         ..command(DeploymentStatus::Blocked)
     };
-    assert_eq!(all.validate(at(2)).unwrap_err().violations().len(), 4);
+    assert_eq!(all.validate(false, at(2)).unwrap_err().violations().len(), 4);
 }
 
 #[test]

@@ -205,10 +205,12 @@ fn a_day_is_a_real_one_written_in_one_way() {
     }
 }
 
+/// What makes a report wrong.
+type Break = Box<dyn Fn(&mut Report)>;
+
 #[test]
 fn what_is_wrong_with_a_report_is_told_by_field() {
     let long = |length| "x".repeat(length);
-    type Break = Box<dyn Fn(&mut Report)>;
     let mut table: Vec<(Break, &str)> = Vec::new();
     let mut bad = |damage: Break, field: &'static str| table.push((damage, field));
     for title in [
@@ -321,7 +323,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
                     label("second"),
                     label("third"),
                     label(&name),
-                ])
+                ]);
             }),
             "labels[3].name",
         );
@@ -332,7 +334,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
                 r.labels = told(vec![Label {
                     color: color.into(),
                     ..label("a")
-                }])
+                }]);
             }),
             "labels[0].color",
         );
@@ -341,7 +343,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
                 r.labels = told(vec![Label {
                     text_color: color.into(),
                     ..label("a")
-                }])
+                }]);
             }),
             "labels[0].text_color",
         );
@@ -351,7 +353,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
             r.labels = told(vec![Label {
                 description: long(10_001),
                 ..label("a")
-            }])
+            }]);
         }),
         "labels[0].description",
     );
@@ -361,7 +363,7 @@ fn what_is_wrong_with_a_report_is_told_by_field() {
                 r.labels = told(vec![Label {
                     priority: Some(priority),
                     ..label("a")
-                }])
+                }]);
             }),
             "labels[0].priority",
         );

@@ -332,7 +332,7 @@ mod tests {
             .unwrap()
             .field
             .iter()
-            .map(|field| field.name())
+            .map(prost_types::FieldDescriptorProto::name)
             .collect();
         assert_eq!(fields, FIELDS);
     }

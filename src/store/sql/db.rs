@@ -3,7 +3,7 @@
 use super::{
     commit::CommitRow,
     job::JobRow,
-    link::{LinkRow, RevisionRow},
+    link::LinkRow,
     merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
@@ -38,7 +38,6 @@ pub trait Db:
     + Reads<LabelRow>
     + Reads<LevelRow>
     + Reads<LinkRow>
-    + Reads<RevisionRow>
     + Reads<LockRow>
     + Reads<MembershipRow>
     + Reads<MergeRequestPersonRow>

@@ -90,6 +90,25 @@ pub async fn last_success<DB: Db>(
     one::<DB>(connection, stmt).await
 }
 
+/// The successful deployment of an environment before the one with this iid.
+pub async fn success_before<DB: Db>(
+    connection: &mut DB::Connection,
+    environment: EnvironmentId,
+    iid: Iid,
+) -> Result<Option<Deployment>> {
+    let stmt = sql::<DB>(COLUMNS)
+        .push(
+            " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
+             WHERE e.id = d.environment_id",
+        )
+        .push_bind(" AND d.environment_id = ", environment.0)
+        .push_bind(" AND d.status = ", DeploymentStatus::Success.as_str().to_owned())
+        // Within a project iids grow with ids.
+        .push_bind(" AND d.iid < ", iid.0)
+        .push(" ORDER BY d.iid DESC LIMIT 1");
+    one::<DB>(connection, stmt).await
+}
+
 /// Adds a deployment, the commits that it brings and its job, and returns its id.
 pub async fn insert<DB: Db>(
     connection: &mut DB::Connection,
@@ -122,6 +141,10 @@ pub async fn insert<DB: Db>(
     .await
     .map_err(failed::<DB>)?;
     let id = DeploymentId(id);
+    if let Some(commit) = &new.commit {
+        // Before those that the caller told of: what the repository has is how it is kept.
+        commit::insert::<DB>(&mut *connection, project, std::slice::from_ref(commit)).await?;
+    }
     commit::insert_sent::<DB>(&mut *connection, project, id, &new.commits).await?;
     if let Some(new) = &new.job {
         job::insert::<DB>(connection, project, id, new).await?;

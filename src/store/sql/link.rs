@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::FromRow;
 
 use super::{
-    Db, Keep, Work, commit, environment,
+    Db, Keep, Work, commit, deployment, environment,
     event::Told,
     failed, ledger,
     row::{inconsistent, millis, time},
@@ -17,7 +17,7 @@ use crate::{
     domain::{
         Time,
         deployment::DeploymentStatus,
-        id::{DeploymentId, EnvironmentId, EnvironmentKey, MergeRequestId, ProjectId, ProjectKey},
+        id::{DeploymentId, EnvironmentId, EnvironmentKey, Iid, MergeRequestIid, ProjectId, ProjectKey},
         link::{LinkTask, Revision, Shipped},
         merge_request,
     },
@@ -42,14 +42,6 @@ pub struct LinkRow {
     pub status: String,
     pub finished_at: i64,
     pub repository_path: Option<String>,
-}
-
-/// A deployment's commit.
-#[derive(Debug, FromRow)]
-pub struct RevisionRow {
-    pub id: i64,
-    pub sha: String,
-    pub commit_sha: Option<String>,
 }
 
 /// Notes that a deployment is to be linked. Where the project has no merge requests there is nothing to link; one that
@@ -105,34 +97,21 @@ async fn read<DB: Db>(connection: &mut DB::Connection, row: LinkRow) -> Result<D
     if !linked || row.status != DeploymentStatus::Success.as_str() {
         return Ok(Due::Forget(id));
     }
-    let previous = sql::<DB>("SELECT id, sha, commit_sha FROM deployments")
-        .push_bind(" WHERE environment_id = ", row.environment_id)
-        .push_bind(" AND status = ", DeploymentStatus::Success.as_str().to_owned())
-        // Within a project iids grow with ids.
-        .push_bind(" AND iid < ", row.iid)
-        .push(" ORDER BY iid DESC LIMIT 1")
-        .optional::<RevisionRow>(&mut *connection)
-        .await
-        .map_err(failed::<DB>)?;
+    let environment = EnvironmentId(row.environment_id);
+    let previous = deployment::success_before::<DB>(&mut *connection, environment, Iid(row.iid)).await?;
     let sent = commit::sent_with::<DB>(connection, id).await?;
     Ok(Due::Link(Box::new(LinkTask {
         deployment: id,
         project,
         repository: row.repository_path,
-        environment: EnvironmentId(row.environment_id),
+        environment,
         git_ref: row.git_ref,
         revision: Revision {
             sha: row.sha,
             commit: row.commit_sha,
         },
         finished_at: time("deployments", "finished_at", id.0, row.finished_at)?,
-        previous: previous.map(|row| {
-            let revision = Revision {
-                sha: row.sha,
-                commit: row.commit_sha,
-            };
-            (DeploymentId(row.id), revision)
-        }),
+        previous: previous.map(|previous| (previous.id, Revision::of(&previous))),
         sent: sent.into_iter().map(|commit| commit.id).collect(),
         attempts: u32::try_from(row.attempts).map_err(|_| inconsistent("link_work", "attempts", id.0))?,
     })))
@@ -178,8 +157,7 @@ fn followed<DB: Db>(stmt: Stmt<DB>, trace: Trace<'_>, project: ProjectId) -> Stm
         Trace::MergedInto(branch, by) => stmt
             .push(" AND m.state = 'merged'")
             .push_bind(" AND m.target_branch = ", branch.to_owned())
-            .push_bind(" AND (m.merged_at IS NULL OR m.merged_at <= ", millis(by))
-            .push(")"),
+            .push_bind(" AND COALESCE(m.merged_at, m.created_at) <= ", millis(by)),
     }
 }
 
@@ -190,19 +168,19 @@ pub async fn would_link<DB: Db>(
     project: ProjectId,
     environment: EnvironmentId,
     shipped: &Shipped,
-) -> Result<Vec<MergeRequestId>> {
+) -> Result<Vec<MergeRequestIid>> {
     let mut found = BTreeSet::new();
     for trace in traces(shipped) {
-        let rows = followed(sql::<DB>("SELECT m.id"), trace, project)
+        let rows = followed(sql::<DB>("SELECT m.iid"), trace, project)
             .push(" AND m.id NOT IN (SELECT l.merge_request_id FROM deployment_merge_requests l")
             .push_bind(" WHERE l.environment_id = ", environment.0)
             .push(")")
             .all::<(i64,)>(&mut *connection)
             .await
             .map_err(failed::<DB>)?;
-        found.extend(rows.into_iter().map(|(id,)| id));
+        found.extend(rows.into_iter().map(|(iid,)| iid));
     }
-    Ok(found.into_iter().rev().map(MergeRequestId).collect())
+    Ok(found.into_iter().rev().map(MergeRequestIid).collect())
 }
 
 /// Links what a deployment shipped, and takes the task off the list.

@@ -41,6 +41,7 @@ pub use db::Db;
 use crate::{
     domain::{
         Time,
+        commit::Commit,
         deployment::{Deployment, DeploymentPosition, DeploymentQuery},
         directory::{
             Container, DirectoryChange, Group, GroupShare, GroupView, Membership, Project, ProjectView, User,
@@ -462,6 +463,15 @@ impl<DB: Db> Store for SqlStore<DB> {
         event::last::<DB>(&mut *self.read().await?, project).await
     }
 
+    async fn deployment_before(&self, deployment: &Deployment) -> Result<Option<Deployment>> {
+        let (environment, iid) = (deployment.environment.id, deployment.iid);
+        deployment::success_before::<DB>(&mut *self.moment().await?, environment, iid).await
+    }
+
+    async fn deployment_commits(&self, id: DeploymentId) -> Result<Vec<Commit>> {
+        commit::sent_with::<DB>(&mut *self.read().await?, id).await
+    }
+
     async fn link_due(&self, now: Time) -> Result<Option<Due>> {
         link::due::<DB>(&mut *self.moment().await?, now).await
     }
@@ -488,7 +498,7 @@ impl<DB: Db> Store for SqlStore<DB> {
         project: ProjectId,
         environment: EnvironmentId,
         shipped: &Shipped,
-    ) -> Result<Vec<MergeRequestId>> {
+    ) -> Result<Vec<MergeRequestIid>> {
         link::would_link::<DB>(&mut *self.moment().await?, project, environment, shipped).await
     }
 

@@ -748,7 +748,7 @@ fn random_filter(dice: &mut Dice, people: &[UserId]) -> (MergeRequestFilter, &'s
         scope,
         source_branch: dice.chance(RARE).then(|| (*dice.pick(&BRANCHES)).into()),
         target_branch: dice.chance(RARE).then(|| (*dice.pick(&BRANCHES)).into()),
-        source_project_id: dice.chance(RARE).then(|| ProjectId(2)),
+        source_project_id: dice.chance(RARE).then_some(ProjectId(2)),
         search,
         draft: dice.chance(RARE).then(|| dice.chance(2)),
         created_after,

@@ -55,7 +55,7 @@ async fn every_service_is_serving_until_the_server_drains_and_says_so_first() {
         );
         watches.push((service, watch));
     }
-    assert_eq!(watches.len(), 10);
+    assert_eq!(watches.len(), 12);
     assert_eq!(
         health.check(of("nothing")).await.unwrap_err().code(),
         Code::NotFound

@@ -9,6 +9,7 @@ mod gate_clients;
 mod http;
 mod identity;
 mod log;
+mod merge_requests;
 mod pages;
 mod protected_environments;
 mod random;

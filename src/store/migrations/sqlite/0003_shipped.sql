@@ -18,6 +18,7 @@ ALTER TABLE projects ADD COLUMN repository_path TEXT CHECK (length(repository_pa
 -- `job_id` is the CI system's; what it is, is in `jobs`. `commit_sha` is the full id, where it is known.
 ALTER TABLE deployments ADD COLUMN job_id INTEGER;
 ALTER TABLE deployments ADD COLUMN commit_sha TEXT CHECK (length(commit_sha) IN (40, 64));
+UPDATE deployments SET commit_sha = lower(sha) WHERE length(sha) IN (40, 64);
 
 -- A job's token is a token that ends with the job: then the row is deleted.
 ALTER TABLE tokens ADD COLUMN deployment_id INTEGER REFERENCES deployments (id) ON DELETE CASCADE;
@@ -89,8 +90,6 @@ CREATE TABLE merge_requests (
     iid                 INTEGER NOT NULL CHECK (iid > 0),
     title               TEXT    NOT NULL,
     title_key           TEXT    NOT NULL,
-    description         TEXT    NOT NULL,
-    description_key     TEXT    NOT NULL,
     state               TEXT    NOT NULL CHECK (state IN ('opened', 'closed', 'locked', 'merged')),
     draft               INTEGER NOT NULL CHECK (draft IN (0, 1)),
     created_at          INTEGER NOT NULL,
@@ -115,8 +114,10 @@ CREATE TABLE merge_requests (
     upvotes             INTEGER NOT NULL,
     downvotes           INTEGER NOT NULL,
     user_notes_count    INTEGER NOT NULL,
-    details             TEXT    NOT NULL, -- a JSON object: everything that is only shown
     version             INTEGER NOT NULL,
+    details             TEXT    NOT NULL, -- a JSON object: everything that is only shown
+    description         TEXT    NOT NULL, -- last: it may be long, and what is behind it is slow to reach
+    description_key     TEXT    NOT NULL,
     UNIQUE (project_id, iid)
 ) STRICT;
 CREATE INDEX merge_requests_by_id ON merge_requests (project_id, id);

@@ -1,4 +1,7 @@
 //! Which merge requests a list holds, in which order, and where a page of it begins: a typed query as SQL.
+//!
+//! Whether there is something of a kind is asked by counting it, not by `EXISTS`: SQLite 3.51 makes a join of an `EXISTS`
+//! and then counts a row that several things match several times towards an `OFFSET`.
 
 use std::collections::BTreeSet;
 
@@ -107,7 +110,7 @@ fn user<DB: Db>(stmt: Stmt<DB>, key: &UserKey) -> Stmt<DB> {
 /// Begins a condition on the assignees or reviewers who are there.
 fn role<DB: Db>(stmt: Stmt<DB>, start: &'static str, role: &str) -> Stmt<DB> {
     stmt.push(start).push_bind(
-        "EXISTS (SELECT 1 FROM merge_request_people r JOIN users v ON v.id = r.user_id \
+        "(SELECT COUNT(*) FROM merge_request_people r JOIN users v ON v.id = r.user_id \
          WHERE r.merge_request_id = m.id AND r.role = ",
         role.to_owned(),
     )
@@ -126,10 +129,10 @@ fn people<DB: Db>(stmt: Stmt<DB>, query: &MergeRequestQuery) -> Stmt<DB> {
     for (name, wanted) in [("assignee", &filter.assignee), ("reviewer", &filter.reviewer)] {
         stmt = match wanted {
             None => stmt,
-            Some(UserMatch::Any) => role(stmt, " AND ", name).push(")"),
-            Some(UserMatch::None) => role(stmt, " AND NOT ", name).push(")"),
+            Some(UserMatch::Any) => role(stmt, " AND 0 < ", name).push(")"),
+            Some(UserMatch::None) => role(stmt, " AND 0 = ", name).push(")"),
             Some(UserMatch::User(key)) => {
-                user(role(stmt, " AND ", name).push(" AND r.user_id IN "), key).push(")")
+                user(role(stmt, " AND 0 < ", name).push(" AND r.user_id IN "), key).push(")")
             }
         };
     }
@@ -137,10 +140,10 @@ fn people<DB: Db>(stmt: Stmt<DB>, query: &MergeRequestQuery) -> Stmt<DB> {
     match filter.scope {
         MergeRequestScope::All => stmt,
         MergeRequestScope::CreatedByMe => stmt.push_bind(" AND m.author_id = ", viewer),
-        MergeRequestScope::AssignedToMe => role(stmt, " AND ", "assignee")
+        MergeRequestScope::AssignedToMe => role(stmt, " AND 0 < ", "assignee")
             .push_bind(" AND r.user_id = ", viewer)
             .push(")"),
-        MergeRequestScope::ReviewsForMe => role(stmt, " AND ", "reviewer")
+        MergeRequestScope::ReviewsForMe => role(stmt, " AND 0 < ", "reviewer")
             .push_bind(" AND r.user_id = ", viewer)
             .push(")"),
     }
@@ -149,19 +152,19 @@ fn people<DB: Db>(stmt: Stmt<DB>, query: &MergeRequestQuery) -> Stmt<DB> {
 /// Begins a condition on the viewer's reactions.
 fn reaction<DB: Db>(stmt: Stmt<DB>, start: &'static str, viewer: UserId) -> Stmt<DB> {
     stmt.push(start).push_bind(
-        "EXISTS (SELECT 1 FROM merge_request_reactions r WHERE r.merge_request_id = m.id AND r.user_id = ",
+        "(SELECT COUNT(*) FROM merge_request_reactions r WHERE r.merge_request_id = m.id AND r.user_id = ",
         viewer.0,
     )
 }
 
 /// Conditions on labels, milestone and reactions.
 fn names<DB: Db>(stmt: Stmt<DB>, query: &MergeRequestQuery) -> Stmt<DB> {
-    const LABEL: &str = "EXISTS (SELECT 1 FROM merge_request_labels l WHERE l.merge_request_id = m.id)";
+    const LABEL: &str = "(SELECT COUNT(*) FROM merge_request_labels l WHERE l.merge_request_id = m.id)";
     let filter = &query.filter;
     let stmt = match &filter.labels {
         None => stmt,
-        Some(LabelMatch::Any) => stmt.push(" AND ").push(LABEL),
-        Some(LabelMatch::None) => stmt.push(" AND NOT ").push(LABEL),
+        Some(LabelMatch::Any) => stmt.push(" AND 0 < ").push(LABEL),
+        Some(LabelMatch::None) => stmt.push(" AND 0 = ").push(LABEL),
         Some(LabelMatch::All(names)) => {
             let names: BTreeSet<&String> = names.iter().collect();
             let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
@@ -180,9 +183,9 @@ fn names<DB: Db>(stmt: Stmt<DB>, query: &MergeRequestQuery) -> Stmt<DB> {
     };
     match &filter.my_reaction_emoji {
         None => stmt,
-        Some(NameMatch::Any) => reaction(stmt, " AND ", query.viewer).push(")"),
-        Some(NameMatch::None) => reaction(stmt, " AND NOT ", query.viewer).push(")"),
-        Some(NameMatch::Name(name)) => reaction(stmt, " AND ", query.viewer)
+        Some(NameMatch::Any) => reaction(stmt, " AND 0 < ", query.viewer).push(")"),
+        Some(NameMatch::None) => reaction(stmt, " AND 0 = ", query.viewer).push(")"),
+        Some(NameMatch::Name(name)) => reaction(stmt, " AND 0 < ", query.viewer)
             .push_bind(" AND r.name = ", name.clone())
             .push(")"),
     }
@@ -229,7 +232,7 @@ fn shipped<DB: Db>(
         return stmt;
     }
     let mut stmt = stmt.push_bind(
-        " AND EXISTS (SELECT 1 FROM deployment_merge_requests k JOIN deployments d ON d.id = k.deployment_id \
+        " AND 0 < (SELECT COUNT(*) FROM deployment_merge_requests k JOIN deployments d ON d.id = k.deployment_id \
          JOIN environments e ON e.id = d.environment_id WHERE k.merge_request_id = m.id AND d.finished_at < ",
         NOT_FINISHED,
     );
@@ -259,13 +262,13 @@ fn excluded<DB: Db>(stmt: Stmt<DB>, viewer: UserId, exclude: &MergeRequestExclus
     }
     for (name, unwanted) in [("assignee", &exclude.assignee), ("reviewer", &exclude.reviewer)] {
         if let Some(key) = unwanted {
-            stmt = user(role(stmt, " AND NOT ", name).push(" AND r.user_id IN "), key).push(")");
+            stmt = user(role(stmt, " AND 0 = ", name).push(" AND r.user_id IN "), key).push(")");
         }
     }
     if !exclude.labels.is_empty() {
         stmt = stmt
             .push(
-                " AND NOT EXISTS (SELECT 1 FROM merge_request_labels l WHERE l.merge_request_id = m.id AND l.name",
+                " AND 0 = (SELECT COUNT(*) FROM merge_request_labels l WHERE l.merge_request_id = m.id AND l.name",
             )
             .push_in_texts(exclude.labels.iter().cloned())
             .push(")");
@@ -279,7 +282,7 @@ fn excluded<DB: Db>(stmt: Stmt<DB>, viewer: UserId, exclude: &MergeRequestExclus
             .push(")");
     }
     if let Some(emoji) = &exclude.my_reaction_emoji {
-        stmt = reaction(stmt, " AND NOT ", viewer)
+        stmt = reaction(stmt, " AND 0 = ", viewer)
             .push_bind(" AND r.name = ", emoji.clone())
             .push(")");
     }
