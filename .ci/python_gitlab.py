@@ -5,9 +5,13 @@ python_gitlab.py REST_URL TOKENS: TOKENS is a folder with a file for each user's
 """
 
 import datetime
+import json
 import pathlib
 import sys
+import time
 import traceback
+import urllib.error
+import urllib.request
 
 import gitlab
 from gitlab import exceptions as refused
@@ -305,6 +309,124 @@ def a_group_protects_a_tier_for_all_below():
     assert SEARCH.deployments.get(held.id).status == "created"
 
 
+def hook(name, event):
+    """What a GitLab's webhook does; the status of the answer."""
+    request = urllib.request.Request(
+        f"{REST_URL}/webhooks/gitlab/{SEARCH.id}",
+        data=json.dumps(event).encode(),
+        headers={
+            "Content-Type": "application/json",
+            "X-Gitlab-Event": "Merge Request Hook",
+            "X-Gitlab-Token": name and token(name),
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def merged(iid, title, commit, labels=(), updated_at="2025-03-02 10:00:00 UTC"):
+    """The event of a merge into the branch `shipped`."""
+    return {
+        "object_kind": "merge_request",
+        "user": {"id": 41, "username": "mika"},
+        "labels": [{"title": label, "color": "#1f75cb"} for label in labels],
+        "assignees": [{"id": 42, "username": "dana"}],
+        "reviewers": [],
+        "object_attributes": {
+            "iid": iid, "title": title, "description": None, "state": "merged", "action": "merge", "author_id": 42,
+            "source_branch": f"change-{iid}", "target_branch": "shipped", "merge_commit_sha": commit,
+            "source_project_id": 5, "target_project_id": 5,
+            "created_at": f"2025-03-01T10:00:{iid}Z", "updated_at": updated_at,
+        },
+    }
+
+
+def the_merge_requests_that_a_deployment_shipped_are_listed_by_every_filter():
+    assert hook("dana", merged(21, "Sort by price", "1" * 40, ["feature", "search"])) == 200
+    assert hook("dana", merged(22, "Draft: Sort by name", "2" * 40, ["search"])) == 200
+    assert hook("dana", merged(23, "Count what is found", "3" * 40)) == 200
+    made = SEARCH.deployments.create(deployment("success", "shipping", "shipped"))
+
+    # The links are made after the answer.
+    deadline = time.monotonic() + 30
+    while len(made.mergerequests.list(get_all=True)) < 3:
+        assert time.monotonic() < deadline, made.mergerequests.list(get_all=True)
+        time.sleep(0.1)
+
+    def iids(**filters):
+        return [one.iid for one in made.mergerequests.list(get_all=True, **filters)]
+
+    dana = DANA.http_get("/user")["id"]
+    for filters, wanted in [
+        ({}, [23, 22, 21]),
+        ({"sort": "asc"}, [21, 22, 23]),
+        ({"order_by": "title", "sort": "asc"}, [23, 22, 21]),
+        ({"order_by": "updated_at"}, [23, 22, 21]),
+        ({"per_page": 1}, [23, 22, 21]),
+        ({"state": "merged"}, [23, 22, 21]),
+        ({"state": "opened"}, []),
+        ({"labels": ["feature", "search"]}, [21]),
+        ({"labels": "search"}, [22, 21]),
+        ({"labels": "None"}, [23]),
+        ({"milestone": "None"}, [23, 22, 21]),
+        ({"author_id": dana}, [23, 22, 21]),
+        ({"author_username": "mika"}, []),
+        ({"assignee_id": dana}, [23, 22, 21]),
+        ({"reviewer_id": "None"}, [23, 22, 21]),
+        ({"my_reaction_emoji": "Any"}, []),
+        ({"scope": "created_by_me"}, []),
+        ({"source_branch": "change-22"}, [22]),
+        ({"target_branch": "main"}, []),
+        ({"search": "sort"}, [22, 21]),
+        ({"search": "sort", "in": "description"}, []),
+        ({"wip": "yes"}, [22]),
+        ({"not[labels]": "feature"}, [23, 22]),
+        ({"created_after": "2025-03-01T10:00:22Z"}, [23, 22]),
+        ({"updated_before": datetime.datetime(2025, 3, 1)}, []),
+        ({"environment": "shipping"}, [23, 22, 21]),
+    ]:
+        assert iids(**filters) == wanted, (filters, iids(**filters), wanted)
+
+    [one] = made.mergerequests.list(get_all=True, search="price", with_labels_details=True)
+    assert [label["name"] for label in one.labels] == ["feature", "search"], one
+    assert (one.state, one.target_branch, one.merge_commit_sha) == ("merged", "shipped", "1" * 40), one
+    assert (one.author["username"], one.merged_by["username"]) == ("dana", "mika"), one
+    assert [person["username"] for person in one.assignees] == ["dana"], one
+    assert (one.created_at, one.merged_at) == ("2025-03-01T10:00:21.000Z", "2025-03-02T10:00:00.000Z"), one
+    assert one.references["full"] == f"{PROJECT}!21", one
+    [simple] = made.mergerequests.list(get_all=True, search="price", view="simple")
+    assert (simple.title, hasattr(simple, "labels")) == ("Sort by price", False), simple
+
+    wrong = raises(refused.GitlabListError, lambda: iids(assignee_id="foo"))
+    assert (wrong.response_code, wrong.error_message) == (
+        400, "assignee_id should be an integer, none, or any, however got foo"), wrong
+    lazy = SEARCH.deployments.get(10**9, lazy=True)
+    assert lazy.mergerequests.list(get_all=True) == []
+
+
+def what_a_foreign_server_reports_is_taken_from_whom_it_may_come():
+    older = merged(21, "Renamed", "1" * 40, updated_at="2025-03-02T09:59:59Z")
+    assert hook("dana", older) == 200
+    for name, event, status in [
+        ("rosa", older, 403),
+        ("mika-read", older, 403),
+        ("", older, 401),
+        ("dana", older | {"object_kind": "push"}, 400),
+        ("dana", older | {"object_attributes": {"iid": 21}}, 400),
+    ]:
+        assert hook(name, event) == status, (name, event, hook(name, event))
+    [made] = SEARCH.deployments.list(get_all=True, environment="shipping")
+    assert not made.mergerequests.list(get_all=True, search="Renamed")
+
+
+def the_user_is_told_what_they_tell_of_themselves():
+    MIKA.auth()
+    assert (MIKA.user.bio, MIKA.user.location, MIKA.user.organization) == (None, None, ""), MIKA.user
+
+
 CHECKS = [
     who_calls_is_told_with_either_kind_of_header,
     the_version_is_known,
@@ -328,6 +450,9 @@ CHECKS = [
     an_environment_is_protected_and_a_deployment_waits_for_a_second_person,
     a_third_person_rejects_and_the_deployer_learns_of_it,
     a_group_protects_a_tier_for_all_below,
+    the_merge_requests_that_a_deployment_shipped_are_listed_by_every_filter,
+    what_a_foreign_server_reports_is_taken_from_whom_it_may_come,
+    the_user_is_told_what_they_tell_of_themselves,
 ]
 
 failed = 0

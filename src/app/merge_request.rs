@@ -29,10 +29,10 @@ impl App {
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let actor = caller.clone();
+        let by = caller.clone();
         let select = Select::MergeRequest(command.iid, command.report.people());
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&actor, state.view.as_ref(), ProjectAction::ReportMergeRequest)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::ReportMergeRequest)?;
             let change = command.decide(state.merge_request.as_ref(), &state.users, &guard, state.now)?;
             Ok(vec![ProjectChange::MergeRequest(change)])
         });
@@ -119,9 +119,9 @@ impl App {
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let actor = caller.clone();
+        let by = caller.clone();
         let decide = Box::new(move |state: &ProjectState| {
-            access::project(&actor, state.view.as_ref(), ProjectAction::DestroyMergeRequest)?;
+            access::project(&by, state.view.as_ref(), ProjectAction::DestroyMergeRequest)?;
             let merge_request = state
                 .merge_request
                 .as_ref()

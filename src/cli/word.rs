@@ -1,8 +1,8 @@
 //! The words that people write for the contract's enums: `developer` for `ACCESS_LEVEL_DEVELOPER`.
 
 use crate::pb::v1::{
-    AccessLevel, AutoStopSetting, EnvironmentTier, GroupInheritance, ProtectionRole, TokenScope, UserState,
-    Visibility,
+    AccessLevel, AutoStopSetting, EnvironmentTier, GroupInheritance, MergeRequestState, ProtectionRole,
+    TokenScope, UserState, Visibility,
 };
 
 /// An enum whose values people write as words.
@@ -56,6 +56,7 @@ words!(UserState, "a state", "USER_STATE_", Active Blocked);
 words!(TokenScope, "a scope", "TOKEN_SCOPE_", Api ReadApi MergeRequests);
 words!(EnvironmentTier, "a tier", "ENVIRONMENT_TIER_", Production Staging Testing Development Other);
 words!(AutoStopSetting, "an auto-stop setting", "AUTO_STOP_SETTING_", Always WithAction);
+words!(MergeRequestState, "a state", "MERGE_REQUEST_STATE_", Opened Closed Locked Merged);
 words!(ProtectionRole, "a role", "PROTECTION_ROLE_", Reporter Developer Maintainer Admin);
 words!(GroupInheritance, "a group inheritance", "GROUP_INHERITANCE_", Direct Inherited);
 
@@ -76,6 +77,7 @@ mod tests {
         check::<TokenScope>();
         check::<EnvironmentTier>();
         check::<AutoStopSetting>();
+        check::<MergeRequestState>();
         check::<ProtectionRole>();
         check::<GroupInheritance>();
         assert_eq!(TokenScope::ReadApi.word(), "read_api");

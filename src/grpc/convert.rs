@@ -233,14 +233,14 @@ enums! {
         ProtectedEnvironmentDeleted = ProtectedEnvironmentDeleted,
     }
     inheritance, read_inheritance: GroupInheritance <=> GroupInheritance { Direct = Direct, Inherited = Inherited }
-    merge_request_state, read_merge_request_state: MergeRequestState <=> MergeRequestState {
-        Opened = Opened, Closed = Closed, Locked = Locked, Merged = Merged,
-    }
     job_status, read_job_status: JobStatus <=> JobStatus {
         Created = Created, WaitingForResource = WaitingForResource, Preparing = Preparing,
         WaitingForCallback = WaitingForCallback, Pending = Pending, Running = Running, Success = Success,
         Failed = Failed, Canceling = Canceling, Canceled = Canceled, Skipped = Skipped, Manual = Manual,
         Scheduled = Scheduled,
+    }
+    merge_request_state, read_merge_request_state: MergeRequestState <=> MergeRequestState {
+        Opened = Opened, Closed = Closed, Locked = Locked, Merged = Merged,
     }
     scope, read_scope: TokenScope <=> Scope {
         Api = Api, ReadApi = ReadApi, MergeRequests = MergeRequests,

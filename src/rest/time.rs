@@ -1,6 +1,6 @@
 //! Times: read leniently, printed strictly (contract 3.2, product decision 16).
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use prost_types::Timestamp;
 
 use crate::clock::{Clock as _, SystemClock};
@@ -9,6 +9,14 @@ const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
 ];
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// Prints a time as [`print`] does, by a clock that is so many minutes ahead of UTC.
+pub(super) fn print_local(time: &Timestamp, offset_minutes: i32) -> Option<String> {
+    let nanos = u32::try_from(time.nanos).ok()?;
+    let offset = FixedOffset::east_opt(offset_minutes.checked_mul(60)?)?;
+    let time = DateTime::<Utc>::from_timestamp(time.seconds, nanos)?.with_timezone(&offset);
+    Some(time.to_rfc3339_opts(SecondsFormat::Millis, false))
+}
 
 /// Prints a time as ISO 8601 in UTC with exactly three fractional digits, cut off and not rounded.
 ///

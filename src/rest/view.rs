@@ -1,6 +1,7 @@
 //! The JSON of the API: plain structs whose fields stand in documented order (product decision 22).
 
 mod approval;
+mod job;
 pub(super) mod merge_request;
 pub(super) mod protection;
 
@@ -81,8 +82,8 @@ pub(super) struct Deployment {
     user: Option<UserBasic>,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<EnvironmentOfDeployment>,
-    /// The CI job; nothing that the API creates has one, and clients want the key all the same.
-    deployable: Option<()>,
+    /// The CI job; nothing that is created over REST has one, and clients want the key all the same.
+    deployable: Option<Box<job::Job>>,
 }
 
 impl Deployment {
@@ -99,7 +100,9 @@ impl Deployment {
             approvals: None,
             user: deployment.user.map(|user| UserBasic::new(user, base)),
             environment: deployment.environment.map(EnvironmentOfDeployment::from),
-            deployable: None,
+            deployable: deployment
+                .job
+                .map(|job| Box::new(job::Job::new(job, deployment.project_id, base))),
         }
     }
 

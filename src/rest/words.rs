@@ -2,8 +2,8 @@
 
 use crate::pb::v1::{
     ApprovalStatus, AutoStopSetting, DeploymentOrderBy, DeploymentStatus, EnvironmentState, EnvironmentTier,
-    MergeRequestOrderBy, MergeRequestScope, MergeRequestSearchField, MergeRequestState, SortDirection,
-    UserState, Visibility, WaitCondition, wait_deployment_request::Until,
+    JobStatus, MergeRequestOrderBy, MergeRequestScope, MergeRequestSearchField, MergeRequestState,
+    RunnerType, SortDirection, UserState, Visibility, WaitCondition, wait_deployment_request::Until,
 };
 
 /// The words of one enum, in documented order.
@@ -26,6 +26,30 @@ pub(super) const REQUESTED_STATUSES: Words<DeploymentStatus> = &[
     ("success", DeploymentStatus::Success),
     ("failed", DeploymentStatus::Failed),
     ("canceled", DeploymentStatus::Canceled),
+];
+
+/// What a job or a pipeline can be.
+pub(super) const JOB_STATUSES: Words<JobStatus> = &[
+    ("created", JobStatus::Created),
+    ("waiting_for_resource", JobStatus::WaitingForResource),
+    ("preparing", JobStatus::Preparing),
+    ("waiting_for_callback", JobStatus::WaitingForCallback),
+    ("pending", JobStatus::Pending),
+    ("running", JobStatus::Running),
+    ("success", JobStatus::Success),
+    ("failed", JobStatus::Failed),
+    ("canceling", JobStatus::Canceling),
+    ("canceled", JobStatus::Canceled),
+    ("skipped", JobStatus::Skipped),
+    ("manual", JobStatus::Manual),
+    ("scheduled", JobStatus::Scheduled),
+];
+
+/// What jobs a runner takes.
+pub(super) const RUNNER_TYPES: Words<RunnerType> = &[
+    ("instance_type", RunnerType::Instance),
+    ("group_type", RunnerType::Group),
+    ("project_type", RunnerType::Project),
 ];
 
 /// What can be decided about a deployment (contract 2.8).
@@ -159,4 +183,12 @@ pub(super) fn word<E: Copy + Into<i32>>(words: Words<E>, value: i32) -> &'static
         .iter()
         .find(|(_, known)| (*known).into() == value)
         .map_or("unknown", |(word, _)| *word)
+}
+
+/// The word for a value that may have none.
+pub(super) fn known<E: Copy + PartialEq>(words: Words<E>, value: E) -> Option<&'static str> {
+    words
+        .iter()
+        .find(|(_, known)| *known == value)
+        .map(|(word, _)| *word)
 }

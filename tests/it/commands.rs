@@ -350,14 +350,14 @@ fn applying_a_file_changes_what_the_dry_run_said_and_a_second_time_nothing() {
     let dry = apply("example.toml", example, "--dry-run");
     assert_eq!(
         out(&dry).lines().last(),
-        Some("would create 38 and change 0; unchanged: 0"),
+        Some("would create 40 and change 0; unchanged: 0"),
         "{}",
         err(&dry)
     );
     let real = apply("example.toml", example, "");
     assert_eq!(
         out(&real).lines().last(),
-        Some("created 38, changed 0; unchanged: 0"),
+        Some("created 40, changed 0; unchanged: 0"),
         "{}",
         err(&real)
     );
@@ -370,7 +370,7 @@ fn applying_a_file_changes_what_the_dry_run_said_and_a_second_time_nothing() {
     };
     assert_eq!(steps(&dry), steps(&real));
     let again = apply("example.toml", example, "");
-    assert_eq!(out(&again), "= unchanged: 38\n", "{}", err(&again));
+    assert_eq!(out(&again), "= unchanged: 40\n", "{}", err(&again));
 
     let change = "[[users]]\nusername = \"zoe\"\nstate = \"blocked\"\n\
                   [[projects]]\npath = \"acme/shop/old\"\narchived = true\n\
@@ -393,6 +393,25 @@ fn applying_a_file_changes_what_the_dry_run_said_and_a_second_time_nothing() {
         out(&apply("change.toml", change, "")),
         "= unchanged: 4\n",
         "blocked and archived, too"
+    );
+
+    let somebody = "[[users]]\nusername = \"zoe\"\nlocation = \"Oslo\"\nwebsite_url = \"zoe.example\"\n";
+    assert_eq!(
+        steps(&apply("profile.toml", somebody, "")),
+        [
+            "~ change user zoe: location: \"\" -> Oslo",
+            "~ change user zoe: website_url: \"\" -> zoe.example",
+        ]
+    );
+    let moved = "[[users]]\nusername = \"zoe\"\nlocation = \"Bergen\"\n";
+    assert_eq!(
+        steps(&apply("profile.toml", moved, "")),
+        ["~ change user zoe: location: Oslo -> Bergen"]
+    );
+    assert_eq!(
+        steps(&apply("profile.toml", somebody, "")),
+        ["~ change user zoe: location: Bergen -> Oslo"],
+        "the rest of the profile stayed"
     );
 }
 
@@ -624,4 +643,71 @@ fn the_first_start_writes_a_token_for_its_owner_alone_and_the_next_one_keeps_it(
     assert_eq!(fs::read_to_string(&file).unwrap(), secret);
     let output = run(folder, &format!("token list --grpc-url {}", second.grpc_url()));
     assert!(output.status.success(), "{}", err(&output));
+}
+
+#[test]
+fn the_merge_requests_of_a_file_come_to_be_and_what_it_leaves_out_stays() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let server = Serving::start(folder, "", "REST listens");
+    let url = server.grpc_url();
+    let apply = |text: &str| {
+        fs::write(folder.join("file.toml"), text).unwrap();
+        run(folder, &format!("apply file.toml --grpc-url {url}"))
+    };
+    let example = run(folder, "apply --example");
+    assert!(apply(out(&example)).status.success());
+
+    let title = "merge request !1 of acme/shop/search";
+    let head = "[[merge_requests]]\nproject = \"acme/shop/search\"\niid = 1\nstate = \"merged\"\n\
+                title = \"Find products by their colour\"\nsource_branch = \"colours\"\ntarget_branch = \"main\"\n";
+    let unchanged = apply(head);
+    assert_eq!((out(&unchanged), err(&unchanged)), ("= unchanged: 1\n", ""));
+    // Of a label that stays the colour stays; the list is otherwise just what is here. Nobody is told by an empty name.
+    let changes = "labels = [{ name = \"search\" }, { name = \"feature\", priority = 1 }]\nmerged_by = \"\"\n\
+                   milestone = { id = 7, iid = 1, title = \"Early spring\" }\ntime_estimate = 3600\n\
+                   reviewers = [\"Rosa\", \"mika\"]\n";
+    let steps = [
+        "merged_by: mika -> \"\"",
+        "reviewers: mika -> \"rosa, mika\"",
+        "labels: \"feature (color #1f75cb), search (description About finding things)\" -> \
+         \"feature (color #1f75cb, priority 1), search (description About finding things)\"",
+        "milestone: \"Spring (id 7, iid 1, due_date 2025-03-21)\" -> \
+         \"Early spring (id 7, iid 1, due_date 2025-03-21)\"",
+        "time_estimate: 0 -> 3600",
+    ];
+    let steps = steps.map(|step| format!("~ change {title}: {step}"));
+    let text = format!("{head}{changes}");
+    let changed = apply(&text);
+    let told: Vec<_> = out(&changed).lines().collect();
+    assert_eq!(told[..told.len() - 1], steps, "{}", err(&changed));
+    assert_eq!(out(&apply(&text)), "= unchanged: 1\n");
+    // The time spent is sent along with the time estimated, and neither forgets the other.
+    let spent = apply(&format!("{head}total_time_spent = 60\n"));
+    let line = format!("~ change {title}: total_time_spent: 0 -> 60");
+    assert_eq!(out(&spent).lines().next(), Some(&*line), "{}", err(&spent));
+    assert_eq!(out(&apply(&text)), "= unchanged: 1\n");
+    // What was changed since is not changed back by a file that knows less.
+    let old = apply(&format!(
+        "{text}description = \"old\"\nupdated_at = 2025-02-03T14:05:00Z\n"
+    ));
+    assert_eq!(out(&old), "= unchanged: 1\n", "{}", err(&old));
+
+    for (field, problem) in [
+        (
+            "author = \"zoe\"",
+            "merge_requests[0].author: \"zoe\" is neither in the file nor on the server",
+        ),
+        ("sha = \"abc\"", "merge_request.sha is not a full commit id"),
+        (
+            "milestone = { id = 7, iid = 1, title = \"M\", due_date = \"soon\" }",
+            "is not a day",
+        ),
+        ("merged_at = \"soon\"", "is not a time with its offset"),
+    ] {
+        let refused = apply(&format!("{head}{field}\n"));
+        assert_eq!(refused.status.code(), Some(1), "{field}");
+        let told = err(&refused).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(problem), "{told}");
+    }
 }

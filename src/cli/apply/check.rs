@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     entry::{
-        Container, Environment, Group, Member, Profile, Project, ProtectedEnvironment, ProtectionEntry,
-        Share, Subject, User,
+        Container, Environment, Group, Member, MergeRequest, Profile, Project, ProtectedEnvironment,
+        ProtectionEntry, Share, Subject, User,
     },
     file,
 };
@@ -26,6 +26,7 @@ pub struct Wanted {
     pub(super) shares: Vec<Share>,
     pub(super) members: Vec<Member>,
     pub(super) environments: Vec<Environment>,
+    pub(super) merge_requests: Vec<MergeRequest>,
     pub(super) protected_environments: Vec<ProtectedEnvironment>,
     /// What entries refer to that is not in the file, and so must be on the server.
     pub(super) references: Vec<Reference>,
@@ -91,6 +92,9 @@ pub fn check(file: file::File) -> Result<Wanted, String> {
         environments: numbered("environments", file.environments)
             .map(|(place, raw)| check.environment(place, raw))
             .collect(),
+        merge_requests: numbered("merge_requests", file.merge_requests)
+            .filter_map(|(place, raw)| check.merge_request(place, raw))
+            .collect(),
         protected_environments: numbered("protected_environments", file.protected_environments)
             .map(|(place, raw)| check.protected_environment(place, raw))
             .collect(),
@@ -115,7 +119,7 @@ fn numbered<T>(kind: &'static str, entries: Vec<T>) -> impl Iterator<Item = (Str
 struct Check {
     /// What the file describes, by kind and name in lower case, and where.
     declared: HashMap<(Kind, String), String>,
-    /// The memberships, shares, environments and protected environments seen so far, and where.
+    /// The memberships, shares, environments, merge requests and protected environments seen so far, and where.
     seen: HashMap<[String; 3], String>,
     references: Vec<Reference>,
     problems: Vec<String>,
@@ -257,6 +261,32 @@ impl Check {
             description: raw.description,
             auto_stop_setting,
         }
+    }
+
+    fn merge_request(&mut self, place: String, raw: file::MergeRequest) -> Option<MergeRequest> {
+        let iid = raw.iid.to_string();
+        self.once(&place, ["merge request", &raw.project.to_lowercase(), &iid]);
+        self.refer(&place, "project", Kind::Project, &raw.project);
+        if raw.iid < 1 {
+            self.problems.push(format!("{place}.iid: {iid} is not positive"));
+        }
+        for (key, person) in [
+            ("author", &raw.author),
+            ("merged_by", &raw.merged_by),
+            ("closed_by", &raw.closed_by),
+        ] {
+            // An empty one is nobody.
+            if let Some(username) = person.as_deref().filter(|name| !name.is_empty()) {
+                self.refer(&place, key, Kind::User, username);
+            }
+        }
+        for (key, people) in [("assignees", &raw.assignees), ("reviewers", &raw.reviewers)] {
+            for username in people.iter().flatten() {
+                self.refer(&place, key, Kind::User, username);
+            }
+        }
+        let state = self.word(&place, "state", Some(&raw.state))?;
+        Some(MergeRequest { place, state, raw })
     }
 
     fn protected_environment(
@@ -439,6 +469,12 @@ mod tests {
     fn every_problem_is_reported_with_its_place() {
         let member = "[[members]]\nin = \"acme\"\nuser = \"ana\"\naccess = ";
         let levels = "minimal, guest, planner, reporter, developer, maintainer, owner";
+        let merge_request = |iid: &str, state: &str| {
+            format!(
+                "[[merge_requests]]\nproject = \"acme/web\"\niid = {iid}\nstate = \"{state}\"\ntitle = \"x\"\n\
+                 source_branch = \"x\"\ntarget_branch = \"main\"\n"
+            )
+        };
         for (text, problem) in [
             (format!("{member}\"boss\""), format!("members[0].access: \"boss\" is not an access level ({levels})")),
             (format!("{member}\"guest\"\n{member}\"owner\""), "members[1]: it repeats members[0]".to_owned()),
@@ -467,6 +503,18 @@ mod tests {
                 "[[environments]]\nproject = \"acme/web\"\nname = \"x\"\ntier = \"prod\"".to_owned(),
                 "environments[0].tier: \"prod\" is not a tier (production, staging, testing, development, other)"
                     .to_owned(),
+            ),
+            (
+                merge_request("0", "opened"),
+                "merge_requests[0].iid: 0 is not positive".to_owned(),
+            ),
+            (
+                merge_request("1", "open"),
+                "merge_requests[0].state: \"open\" is not a state (opened, closed, locked, merged)".to_owned(),
+            ),
+            (
+                merge_request("1", "opened") + &merge_request("1", "merged"),
+                "merge_requests[1]: it repeats merge_requests[0]".to_owned(),
             ),
         ] {
             assert_eq!(checked(&text).unwrap_err(), problem);

@@ -7,7 +7,8 @@ use tonic::{Code, Status};
 use super::{
     check::{Kind, Reference, Wanted},
     entry::{
-        Container, Difference, Entry, Environment, Group, Member, Project, ProtectedEnvironment, Share, User,
+        Container, Difference, Entry, Environment, Group, Member, MergeRequest, Project,
+        ProtectedEnvironment, Share, User,
     },
 };
 use crate::{
@@ -46,6 +47,7 @@ pub struct Plan<'a> {
     shares: Vec<Planned<'a, Share>>,
     members: Vec<Planned<'a, Member>>,
     environments: Vec<Planned<'a, Environment>>,
+    merge_requests: Vec<Planned<'a, MergeRequest>>,
     protected_environments: Vec<Planned<'a, ProtectedEnvironment>>,
     /// How much that is.
     pub counts: Counts,
@@ -65,6 +67,7 @@ impl<'a> Plan<'a> {
             shares: plan(server, &wanted.shares, &mut counts).await?,
             members: plan(server, &wanted.members, &mut counts).await?,
             environments: plan(server, &wanted.environments, &mut counts).await?,
+            merge_requests: plan(server, &wanted.merge_requests, &mut counts).await?,
             protected_environments: plan(server, &wanted.protected_environments, &mut counts).await?,
             counts,
         })
@@ -78,6 +81,7 @@ impl<'a> Plan<'a> {
         self.shares.iter().for_each(show);
         self.members.iter().for_each(show);
         self.environments.iter().for_each(show);
+        self.merge_requests.iter().for_each(show);
         self.protected_environments.iter().for_each(show);
     }
 
@@ -89,6 +93,7 @@ impl<'a> Plan<'a> {
         carry_out(server, &self.shares, tell).await?;
         carry_out(server, &self.members, tell).await?;
         carry_out(server, &self.environments, tell).await?;
+        carry_out(server, &self.merge_requests, tell).await?;
         carry_out(server, &self.protected_environments, tell).await
     }
 }

@@ -34,8 +34,8 @@ pub trait Db:
     + Reads<GroupLevelRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
-    + Reads<LabelRow>
     + Reads<JobRow>
+    + Reads<LabelRow>
     + Reads<LevelRow>
     + Reads<LinkRow>
     + Reads<LockRow>

@@ -8,6 +8,7 @@
 
 use super::{
     Db, commit, count, failed, job,
+    page::{ListById, rows_by_id},
     row::{DeploymentRow, NOT_FINISHED, millis},
     seam::{Stmt, sql},
 };
@@ -189,6 +190,11 @@ pub async fn page_that_shipped<DB: Db>(
     merge_request: MergeRequestId,
     request: &PageRequest<DeploymentId>,
 ) -> Result<Page<Deployment, DeploymentId>> {
+    const LATEST_FIRST: ListById = ListById {
+        columns: COLUMNS,
+        after: " AND d.id < ",
+        order: " ORDER BY d.id DESC LIMIT ",
+    };
     let matching = |stmt: Stmt<DB>| {
         stmt.push(
             " FROM deployment_merge_requests l CROSS JOIN deployments d CROSS JOIN environments e \
@@ -196,19 +202,9 @@ pub async fn page_that_shipped<DB: Db>(
         )
         .push_bind(" AND l.merge_request_id = ", merge_request.0)
     };
-    let mut stmt = matching(sql::<DB>(COLUMNS));
-    if let Some(after) = request.after {
-        stmt = stmt.push_bind(" AND d.id < ", after.0);
-    }
-    let stmt = stmt
-        .push_bind(" ORDER BY d.id DESC LIMIT ", request.size + 1)
-        .push_bind(" OFFSET ", request.skip);
-    let items = whole::<DB>(&mut *connection, stmt).await?;
-    let total = if request.want_total {
-        Some(count::<DB>(connection, matching).await?)
-    } else {
-        None
-    };
+    let page = rows_by_id::<DB, DeploymentRow, _>(&mut *connection, &LATEST_FIRST, matching, request);
+    let (rows, total) = page.await?;
+    let items = job::with_jobs::<DB>(connection, rows).await?;
     Ok(Page::cut(items, request.size, total, |deployment| deployment.id))
 }
 

@@ -32,6 +32,18 @@ pub async fn find_by_key<DB: Db>(connection: &mut DB::Connection, key: &UserKey)
     find::<DB, UserRow, User>(connection, stmt).await
 }
 
+/// Those of these users who are still there.
+pub async fn find_all<DB: Db>(
+    connection: &mut DB::Connection,
+    ids: &BTreeSet<UserId>,
+) -> Result<BTreeMap<UserId, User>> {
+    let stmt = sql::<DB>(COLUMNS)
+        .push(" FROM users WHERE id")
+        .push_in(ids.iter().map(|id| id.0));
+    let users = list::<DB, UserRow, User>(connection, stmt).await?;
+    Ok(users.into_iter().map(|user| (user.id, user)).collect())
+}
+
 /// How many users one statement looks up.
 const CHUNK: usize = 500;
 
@@ -60,18 +72,6 @@ pub async fn summaries<DB: Db>(
         }
     }
     Ok(found.into_values().collect())
-}
-
-/// Those of these users who are still there.
-pub async fn find_all<DB: Db>(
-    connection: &mut DB::Connection,
-    ids: &BTreeSet<UserId>,
-) -> Result<BTreeMap<UserId, User>> {
-    let stmt = sql::<DB>(COLUMNS)
-        .push(" FROM users WHERE id")
-        .push_in(ids.iter().map(|id| id.0));
-    let users = list::<DB, UserRow, User>(connection, stmt).await?;
-    Ok(users.into_iter().map(|user| (user.id, user)).collect())
 }
 
 /// A page of the users by id; of those whose username begins with `search`, if there is one.

@@ -2,12 +2,14 @@
 
 mod approvals;
 mod away;
+mod deployables;
 mod documented;
 mod endpoints;
 mod gate_clients;
 mod http;
 mod identity;
 mod log;
+mod merge_requests;
 mod pages;
 mod protected_environments;
 mod random;

@@ -3,6 +3,7 @@
 mod environment;
 mod group;
 mod member;
+mod merge_request;
 mod project;
 mod protected_environment;
 mod share;
@@ -14,6 +15,7 @@ pub use self::{
     environment::Environment,
     group::Group,
     member::Member,
+    merge_request::MergeRequest,
     project::Project,
     protected_environment::{ProtectedEnvironment, ProtectionEntry, Subject},
     share::Share,
