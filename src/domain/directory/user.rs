@@ -346,7 +346,8 @@ mod tests {
             assert_eq!(on_update, on_create, "{profile:?}");
             on_update.join(" ")
         };
-        let set: [(&str, usize, fn(&mut UserProfile, String)); 7] = [
+        type Set = fn(&mut UserProfile, String);
+        let set: [(&str, usize, Set); 7] = [
             ("profile.bio", 1000, |of, text| of.bio = text),
             ("profile.location", 255, |of, text| of.location = text),
             ("profile.skype", 255, |of, text| of.skype = text),

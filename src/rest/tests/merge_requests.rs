@@ -23,6 +23,7 @@ fn name(username: &str) -> UserRef {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of requests are")]
 fn user(user: UserRef) -> Option<UserMatch> {
     Some(UserMatch {
         of: Some(user_match::Of::User(user)),
@@ -42,6 +43,7 @@ const ANY: Option<NameMatch> = Some(NameMatch {
     of: Some(name_match::Of::Any(Anything {})),
 });
 
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of requests are")]
 fn word(text: &str) -> Option<NameMatch> {
     Some(NameMatch {
         of: Some(name_match::Of::Name(text.to_owned())),
