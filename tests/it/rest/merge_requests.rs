@@ -224,7 +224,10 @@ async fn the_list_is_walked_by_its_links() {
 #[tokio::test]
 async fn a_merge_request_is_shown_as_the_webhook_told_it() {
     let shipped = Shipped::new().await;
-    let list = shipped.ask("source_branch=change-1&with_labels_details=true").await.json();
+    let list = shipped
+        .ask("source_branch=change-1&with_labels_details=true")
+        .await
+        .json();
     let [one] = &list.as_array().unwrap()[..] else {
         panic!("it is one: {list}")
     };
