@@ -19,7 +19,8 @@ use crate::{
         environment_service_client::EnvironmentServiceClient, group_ref,
         merge_request_service_client::MergeRequestServiceClient, project_ref,
         protected_environment_service_client::ProtectedEnvironmentServiceClient,
-        token_service_client::TokenServiceClient, user_ref,
+        repository_service_client::RepositoryServiceClient, token_service_client::TokenServiceClient,
+        user_ref,
     },
 };
 
@@ -77,6 +78,11 @@ impl Server {
     /// Deployments.
     pub fn deployments(&self) -> DeploymentServiceClient<Authenticated> {
         DeploymentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Git repositories.
+    pub fn repositories(&self) -> RepositoryServiceClient<Authenticated> {
+        RepositoryServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
     }
 
     /// Tokens.

@@ -12,7 +12,11 @@ use gatehouse::pb::{
 use prost::Message as _;
 use tonic::Status;
 
-use crate::support::{SHA, TestServer, group_at, in_group, in_project, project_at, reason, user_named};
+use crate::support::{
+    SHA, TestServer, group_at, in_group, in_project,
+    job::{announcing, draft, report},
+    project_at, reason, user_named,
+};
 
 /// A column: who calls.
 struct Role {
@@ -54,7 +58,13 @@ struct Deployments {
     superseded: i64,
     /// Blocked, in the environment `guarded`, and the administrator's: Reporters decide, Maintainers deploy.
     blocked: i64,
+    /// Carried out by [`JOB`], which is the administrator's.
+    driven: i64,
 }
+
+/// The id of a job that runs, and of one in `guarded`.
+const JOB: i64 = 657;
+const GUARDED_JOB: i64 = 664;
 
 /// One cell of the table.
 #[derive(Clone, Copy)]
@@ -107,6 +117,13 @@ impl Cell<'_> {
 
     fn container(&self) -> Option<pb::ContainerRef> {
         Some(self.place.container.clone())
+    }
+
+    fn report(&self, job: i64) -> pb::ReportJobRequest {
+        pb::ReportJobRequest {
+            project: self.project(),
+            ..report(0, job, 1, pb::JobStatus::Running)
+        }
     }
 
     fn environment(name: &str) -> Option<pb::EnvironmentRef> {
@@ -257,8 +274,26 @@ fn project_operations() -> Vec<Operation> {
     ];
     operations.extend(gate_operations());
     operations.extend(merge_request_operations());
+    operations.extend(job_operations());
+    operations.extend(repository_operations());
     operations.extend(container_operations());
     operations
+}
+
+/// What is about the repository of a project; it has none.
+fn repository_operations() -> Vec<Operation> {
+    vec![
+        operation!(attach_repository "", repositories, cell => pb::AttachRepositoryRequest {
+            project: cell.project(), path: "web.git".into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(get_repository "", repositories, cell => pb::GetRepositoryRequest { project: cell.project() }),
+        operation!(detach_repository "", repositories, cell => pb::DetachRepositoryRequest {
+            project: cell.project(), validate_only: YES, ..Default::default()
+        }),
+        operation!(get_deployment_changes "", deployments, cell => pb::GetDeploymentChangesRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.created, ..Default::default()
+        }),
+    ]
 }
 
 /// What is about the merge requests of a project.
@@ -283,6 +318,26 @@ fn merge_request_operations() -> Vec<Operation> {
         }),
         operation!(delete_merge_request "", merge_requests, cell => pb::DeleteMergeRequestRequest {
             project: cell.project(), iid: 1, validate_only: YES, ..Default::default()
+        }),
+    ]
+}
+
+/// What is about the jobs of a project.
+fn job_operations() -> Vec<Operation> {
+    vec![
+        operation!(create_deployment "with a job", deployments, cell => pb::CreateDeploymentRequest {
+            project: cell.project(), validate_only: YES, ..announcing(0, "jobs", draft(1, pb::JobStatus::Pending))
+        }),
+        operation!(update_deployment_status "with a job", deployments, cell => pb::UpdateDeploymentStatusRequest {
+            project: cell.project(), deployment_id: cell.place.deployments.driven,
+            status: pb::DeploymentStatus::Failed.into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(report_job "", jobs, cell => pb::ReportJobRequest {
+            validate_only: YES, ..cell.report(JOB)
+        }),
+        operation!(get_job "", jobs, cell => pb::GetJobRequest { project: cell.project(), job_id: JOB }),
+        operation!(create_job_token "", jobs, cell => pb::CreateJobTokenRequest {
+            project: cell.project(), job_id: JOB
         }),
     ]
 }
@@ -328,6 +383,9 @@ fn gate_operations() -> Vec<Operation> {
         operation!(create_deployment "guarded", deployments, cell => pb::CreateDeploymentRequest {
             project: cell.project(), environment: "guarded".into(), sha: SHA.into(), r#ref: "main".into(),
             status: pb::DeploymentStatus::Success.into(), validate_only: YES, ..Default::default()
+        }),
+        operation!(report_job "guarded", jobs, cell => pb::ReportJobRequest {
+            validate_only: YES, ..cell.report(GUARDED_JOB)
         }),
         operation!(update_deployment_status "start guarded", deployments, cell => pb::UpdateDeploymentStatusRequest {
             project: cell.project(), deployment_id: cell.place.deployments.blocked,
@@ -691,6 +749,16 @@ async fn project_place(server: &TestServer, name: &str, visibility: Visibility) 
         .upsert_merge_request(report)
         .await
         .unwrap();
+    let announce = async |environment: &str, job: i64| {
+        let request = pb::CreateDeploymentRequest {
+            project: Some(project_at(&path)),
+            ..announcing(0, environment, draft(job, pb::JobStatus::Running))
+        };
+        let answer = server.deployments(root).create_deployment(request).await.unwrap();
+        answer.into_inner().deployment.unwrap().id
+    };
+    let driven = announce("jobs", JOB).await;
+    announce("guarded", GUARDED_JOB).await;
     let mut environments = server.environments(root);
     let old = pb::CreateEnvironmentRequest {
         project: Some(project_at(&path)),
@@ -711,6 +779,7 @@ async fn project_place(server: &TestServer, name: &str, visibility: Visibility) 
             created,
             superseded,
             blocked,
+            driven,
         },
         protected: ["guarded", "new"],
         visibility,
@@ -746,6 +815,7 @@ fn short(reason: &str) -> String {
         "INVALID_TRANSITION" => "held",
         "SELF_APPROVAL" => "own",
         "APPROVAL_NOT_PERMITTED" => "no-rule",
+        "DEPLOYMENT_HAS_JOB" => "job's",
         other => other,
     }
     .to_owned()
@@ -764,6 +834,7 @@ const LEGEND: &str = "\
 #   held      INVALID_TRANSITION: it may be done, but the gate holds it
 #   own       SELF_APPROVAL
 #   no-rule   APPROVAL_NOT_PERMITTED
+#   job's     DEPLOYMENT_HAS_JOB
 #
 # guest to owner are direct members; minimal is so in the group, or in the group above the project; inh-* are members of
 # the group above; shared-dev is a Maintainer of a group that is let in as Developers; ro-admin is an administrator whose
@@ -846,8 +917,8 @@ async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
             let _ = writeln!(text, "{}", line.trim_end());
         }
     }
-    every_operation_is_named(sections.iter().flat_map(|(_, _, operations)| operations));
     compare(&text);
+    every_operation_is_named(sections.iter().flat_map(|(_, _, operations)| operations));
 }
 
 /// Whoever adds an operation to the contract has to say here who may.

@@ -353,6 +353,7 @@ async fn random_histories_are_linked_as_git_lists_them() {
         let mut dice = Dice(seed);
         let mut forge = Forge::new().await;
         let ids = forge.repo.grow(&mut dice, 60);
+        forge.repo.git(&["update-ref", "refs/heads/main", &ids[0]]);
         forge.attach().await;
         for iid in 1..=25 {
             let mut traces = Traces::default();
@@ -485,9 +486,12 @@ async fn what_is_told_after_the_deployment_is_linked_to_the_one_that_shipped_it(
         forge.repo.commit(&format!("later-{}", deployments.len()));
     }
     // The forge's hook comes late.
-    let merged_at = first.finished_at.map(|at| prost_types::Timestamp {
-        nanos: at.nanos + 1_000_000,
-        ..at
+    let merged_at = first.finished_at.map(|at| match at.nanos + 1_000_000 {
+        1_000_000_000 => prost_types::Timestamp {
+            seconds: at.seconds + 1,
+            nanos: 0,
+        },
+        nanos => prost_types::Timestamp { nanos, ..at },
     });
     let report = pb::MergeRequestReport {
         title: "A change".into(),
@@ -636,6 +640,7 @@ fn long_history(repo: &Repo, merges: usize) -> Vec<String> {
 async fn how_long_linking_takes() {
     let mut forge = Forge::new().await;
     let merges = long_history(&forge.repo, 6_000);
+    forge.repo.git(&["tag", "nowhere", "main"]);
     forge.attach().await;
     for (iid, id) in (1..).zip(&merges[4_000..]) {
         forge.report(iid, true, merge(id)).await;

@@ -15,6 +15,8 @@ mod example;
 mod gate;
 mod gate_model;
 mod grpc;
+mod job_tokens;
+mod jobs;
 mod links;
 mod members;
 mod repository;

@@ -69,10 +69,11 @@ async fn fill(folder: &TempDir) -> std::path::PathBuf {
             .unwrap();
     }
     let rows = format!(
-        "INSERT INTO users VALUES (1, 'root', 'root', 'Administrator', NULL, NULL, NULL, 'active', 1, 0, {BEGIN}, 1);
+        "INSERT INTO users VALUES (1, 'root', 'root', 'Administrator', NULL, NULL, NULL, 'active', 1, 0, {BEGIN}, 1,
+             '', '', '', '', '', '', '');
          INSERT INTO groups VALUES (1, NULL, 'acme', 'acme', 'acme', 'acme', 'acme', '', 'private', {BEGIN}, 1);
          INSERT INTO projects VALUES (1, 1, 'web', 'acme/web', 'acme/web', 'web', '', 'private', 'main', 0, 1,
-             {BEGIN}, {BEGIN}, 1, {DEPLOYMENTS}, 0, {BEGIN}, 0);
+             {BEGIN}, {BEGIN}, 1, {DEPLOYMENTS}, 0, {BEGIN}, 0, 1, 1, NULL);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
          INSERT INTO environments SELECT i, 1, 'env-' || i, 'env-' || i, '', 'env-' || i, NULL, 'available', 'other',
              NULL, 'always', {BEGIN}, {BEGIN}, 1 FROM n;
@@ -85,7 +86,7 @@ async fn fill(folder: &TempDir) -> std::path::PathBuf {
                   ELSE 'success' END,
              {BEGIN} + i * {APART}, {BEGIN} + i * {APART} + i * 31 % 600000,
              CASE WHEN i % 1000 = 1 OR i % 997 = 1 OR i % 499 = 1 THEN 9223372036854775807
-                  ELSE {BEGIN} + i * {APART} + i * 31 % 600000 END, 2, 'open', NULL
+                  ELSE {BEGIN} + i * {APART} + i * 31 % 600000 END, 2, 'open', NULL, NULL, NULL
          FROM n;"
     );
     connection.execute(sqlx::AssertSqlSafe(rows)).await.unwrap();

@@ -211,6 +211,7 @@ impl Check {
             allow_self_approval: raw.allow_pipeline_trigger_approve_deployment,
             forward_deployment_enabled: raw.ci_forward_deployment_enabled,
             forward_deployment_rollback_allowed: raw.ci_forward_deployment_rollback_allowed,
+            repository: raw.repository,
         }
     }
 

@@ -68,6 +68,7 @@ pub(super) struct Project {
     pub allow_pipeline_trigger_approve_deployment: Option<bool>,
     pub ci_forward_deployment_enabled: Option<bool>,
     pub ci_forward_deployment_rollback_allowed: Option<bool>,
+    pub repository: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{clock::DemoClock, history, record};
+use super::{clock::DemoClock, history, record, repository::Made};
 use crate::{
     cli::{
         Error, apply,
@@ -35,11 +35,12 @@ pub async fn hold(
     callers: &HashMap<&str, Server>,
     clock: &DemoClock,
     now: DateTime<Utc>,
+    made: &Made,
 ) -> Result<Held, Error> {
     clock.tell(history::minutes_before(now, 15));
     apply::apply_quietly(root, apply::file::EXAMPLE, apply::Extent::Whole).await?;
     let mut ids = [0; 2];
-    for (id, deployment) in ids.iter_mut().zip(history::at_the_gate(now)) {
+    for (id, deployment) in ids.iter_mut().zip(history::at_the_gate(now, made)) {
         let caller = callers.get(deployment.by).unwrap_or(root);
         *id = record(caller, clock, &deployment).await?;
     }

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{cli::console, config::Secret};
 
-/// The commit of the documented calls.
-const SHA: &str = "a91957a858320c0e17f3a0eca7cfacbff50ea29a";
+/// A merge request that is out: of a change whose way to production was smooth.
+const SHIPPED: i64 = 5;
 
 /// Someone to call as.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub struct Guide<'a> {
     pub grpc: SocketAddr,
     /// Everybody.
     pub accounts: &'a [Account],
+    /// The commit to record in the documented calls: one that the project's repository has.
+    pub sha: &'a str,
 }
 
 impl Guide<'_> {
@@ -52,14 +54,14 @@ impl Guide<'_> {
     pub fn calls(&self) -> String {
         let header = self.header(CALLER);
         let deployments = self.deployments();
-        let grpc = self.grpc;
+        let (grpc, sha) = (self.grpc, self.sha);
         let grpcurl = self.grpcurl(CALLER);
         format!(
             "\
 # list, get, create, update and delete deployments
 curl {header} \"{deployments}\"
 curl {header} \"{deployments}/1\"
-curl --data \"environment=production&sha={SHA}&ref=main&tag=false&status=success\" {header} \"{deployments}\"
+curl --data \"environment=production&sha={sha}&ref=main&tag=false&status=success\" {header} \"{deployments}\"
 curl --request PUT --data \"status=success\" {header} \"{deployments}/42\"
 curl --request \"DELETE\" {header} \"{deployments}/1\"
 
@@ -112,6 +114,22 @@ curl --data \"status=approved\" {caller} \"{deployments}/{by_count}/approval\"
         )
     }
 
+    /// Calls that tell what shipped, and where.
+    pub fn shipped(&self, held: Held) -> String {
+        let by_rules = held.by_rules;
+        let grpc = self.grpc;
+        let grpcurl = self.grpcurl(CALLER);
+        format!(
+            "\
+# what deployment {by_rules} brings to production once it may go: its commits, from the project's git repository, and the
+# merge requests in them; in which environments merge request {SHIPPED} is
+{grpcurl} -d '{{\"project\": {{\"path\": \"{WEB}\"}}, \"deployment_id\": {by_rules}}}' \\
+    {grpc} gatehouse.v1.DeploymentService/GetDeploymentChanges
+{grpcurl} -d '{{\"project\": {{\"path\": \"{WEB}\"}}, \"iid\": {SHIPPED}}}' \\
+    {grpc} gatehouse.v1.MergeRequestService/ListDeploymentsOfMergeRequest"
+        )
+    }
+
     fn deployments(&self) -> String {
         format!("http://{}/api/v4/projects/1/deployments", self.rest)
     }
@@ -134,6 +152,9 @@ curl --data \"status=approved\" {caller} \"{deployments}/{by_count}/approval\"
 mod tests {
     use super::*;
 
+    /// The commit of the documented calls.
+    const SHA: &str = "a91957a858320c0e17f3a0eca7cfacbff50ea29a";
+
     /// What the guide prints.
     fn guided() -> String {
         let accounts = [
@@ -151,12 +172,13 @@ mod tests {
             rest: "127.0.0.1:8080".parse().unwrap(),
             grpc: "127.0.0.1:50051".parse().unwrap(),
             accounts: &accounts,
+            sha: SHA,
         };
         let held = Held {
             by_rules: 60,
             by_count: 61,
         };
-        format!("{}\n{}", guide.calls(), guide.gate(held))
+        [guide.calls(), guide.gate(held), guide.shipped(held)].join("\n")
     }
 
     #[test]
@@ -201,7 +223,7 @@ mod tests {
             .skip(1)
             .map(|rest| rest.split('\'').next().unwrap())
             .collect();
-        assert_eq!(bodies.len(), 5);
+        assert_eq!(bodies.len(), 7);
         for body in bodies {
             assert!(
                 serde_json::from_str::<serde_json::Value>(body)

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Datelike as _, Days, NaiveTime, TimeDelta, Utc, Weekday};
 use sha2::{Digest as _, Sha256};
 
-use crate::pb::v1::DeploymentStatus as Status;
+use super::repository::{HELD_RELEASE, Made, PICKED, Traces, title};
+use crate::pb::v1::{DeploymentStatus as Status, MergeRequestState};
 
 /// The project of the documented calls: the first in the file, hence number 1.
 pub const WEB: &str = "acme/shop/web";
@@ -40,14 +41,17 @@ pub struct Recorded {
 
 /// Where a change is tried or released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub enum Stage {
+    /// On its branch.
     Review,
+    /// On the main branch.
     Staging,
+    /// By a tag, the commit that was on staging.
     Production,
 }
 
 /// A change on its way to production: each deployment of it, and what that came to.
-type Way = &'static [(Stage, Status)];
+pub type Way = &'static [(Stage, Status)];
 
 const FIRST_RELEASE: Way = &[
     (Stage::Staging, Status::Success),
@@ -94,9 +98,10 @@ const ABOUT_TO_START: Way = &[
 ];
 
 /// A change: its branch, who works on it, its way.
-type Change = (&'static str, &'static str, Way);
+pub type Change = (&'static str, &'static str, Way);
 
-const WEB_CHANGES: [Change; 12] = [
+/// The changes of the first project, each begun when the one before had come to its end.
+pub const WEB_CHANGES: [Change; 12] = [
     ("main", "mika", FIRST_RELEASE),
     ("gift-cards", "dana", REWORKED),
     ("cart-rounding", "dana", SMOOTH),
@@ -121,6 +126,9 @@ const SEARCH_CHANGES: [Change; 4] = [
 /// From one change of the web project to the next.
 const DAYS_BETWEEN: u64 = 3;
 
+/// From one deployment of such a change to the next.
+const WEB_PAUSE: TimeDelta = TimeDelta::minutes(50);
+
 /// How long deployments take, one after the other; less than the time between two of them.
 const DURATIONS: [TimeDelta; 5] = [
     TimeDelta::seconds(212),
@@ -132,24 +140,89 @@ const DURATIONS: [TimeDelta; 5] = [
 
 /// Everything that was deployed up to `now`, oldest first; the first project's all before the second's, so that the
 /// ids of its deployments begin at 1 without gaps.
-pub fn up_to(now: DateTime<Utc>) -> Vec<Recorded> {
+pub fn up_to(now: DateTime<Utc>, made: &Made) -> Vec<Recorded> {
     let mut history = Vec::new();
     for (number, change) in WEB_CHANGES.iter().enumerate() {
-        let changes_since = (WEB_CHANGES.len() - 1 - number) as u64;
-        let start = if changes_since == 0 {
-            now - TimeDelta::minutes(180 + 3 * 50)
-        } else {
-            morning(now, changes_since * DAYS_BETWEEN)
-        };
-        deploy(&mut history, WEB, number, change, start, TimeDelta::minutes(50));
+        let start = web_start(now, number);
+        deploy(&mut history, made, WEB, number, change, start, WEB_PAUSE);
     }
     let mut start = now - TimeDelta::minutes(160);
     for (number, change) in SEARCH_CHANGES.iter().enumerate() {
         let pause = TimeDelta::minutes(12);
-        deploy(&mut history, SEARCH, number, change, start, pause);
+        deploy(&mut history, made, SEARCH, number, change, start, pause);
         start += change.2.iter().map(|_| pause).sum::<TimeDelta>();
     }
     history
+}
+
+/// When a change of the first project began to be deployed.
+fn web_start(now: DateTime<Utc>, number: usize) -> DateTime<Utc> {
+    match (WEB_CHANGES.len() - 1 - number) as u64 {
+        0 => now - TimeDelta::minutes(180 + 3 * 50),
+        changes_since => morning(now, changes_since * DAYS_BETWEEN),
+    }
+}
+
+/// A merge request of the first project and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// The forge's number of it.
+    pub iid: i64,
+    /// What it is called.
+    pub title: &'static str,
+    /// Its branch.
+    pub branch: &'static str,
+    /// The username of who opened it.
+    pub author: &'static str,
+    /// When that was.
+    pub opened_at: DateTime<Utc>,
+    /// How it ended, and when.
+    pub ended: (MergeRequestState, DateTime<Utc>),
+    /// By which commits it is found.
+    pub traces: Traces,
+}
+
+/// The merge requests of the first project, in the order in which they ended: one for each of its changes but the first,
+/// and the one that was picked into the release that waits.
+pub fn merge_requests(now: DateTime<Utc>, made: &Made) -> Vec<Requested> {
+    let mut requested: Vec<_> = (0..)
+        .zip(&WEB_CHANGES)
+        .skip(1)
+        .map(|(iid, (branch, author, way))| {
+            let start = web_start(now, usize::try_from(iid).unwrap_or_default());
+            let staging = way
+                .iter()
+                .zip(0..)
+                .find(|((stage, _), _)| *stage == Stage::Staging);
+            let ended = match staging {
+                // A little before it was on staging.
+                Some((_, place)) => (
+                    MergeRequestState::Merged,
+                    start + WEB_PAUSE * place - TimeDelta::minutes(10),
+                ),
+                None => (MergeRequestState::Closed, start + TimeDelta::hours(4)),
+            };
+            Requested {
+                iid,
+                title: title(branch),
+                branch,
+                author,
+                opened_at: start - TimeDelta::hours(3),
+                ended,
+                traces: made.branches.get(*branch).cloned().unwrap_or_default(),
+            }
+        })
+        .collect();
+    requested.push(Requested {
+        iid: i64::try_from(WEB_CHANGES.len()).unwrap_or_default(),
+        title: title(PICKED),
+        branch: PICKED,
+        author: "dana",
+        opened_at: minutes_before(now, 50),
+        ended: (MergeRequestState::Merged, minutes_before(now, 18)),
+        traces: made.branches.get(PICKED).cloned().unwrap_or_default(),
+    });
+    requested
 }
 
 /// Minutes before the present.
@@ -158,14 +231,14 @@ pub fn minutes_before(now: DateTime<Utc>, minutes: i64) -> DateTime<Utc> {
 }
 
 /// What is recorded once the gate is up, and so is held: by rules, and by the unified setting. Later than the history.
-pub fn at_the_gate(now: DateTime<Utc>) -> [Recorded; 2] {
+pub fn at_the_gate(now: DateTime<Utc>, made: &Made) -> [Recorded; 2] {
     let held = |environment: &str, minutes| Recorded {
         project: WEB,
         by: "deploy-bot",
         environment: environment.to_owned(),
-        git_ref: "v2.12.0".to_owned(),
+        git_ref: HELD_RELEASE.to_owned(),
         tag: true,
-        sha: sha(&format!("{WEB} v2.12.0")),
+        sha: commit_of(made, &description(WEB, HELD_RELEASE, 1)),
         created_at: minutes_before(now, minutes),
         began: Status::Running,
         ended: None,
@@ -184,18 +257,39 @@ fn morning(now: DateTime<Utc>, days_ago: u64) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc() + TimeDelta::minutes(9 * 60 + 10)
 }
 
+/// What each deployment on the way brings: the how many-th commit of the change. What goes to production is the commit
+/// that was on staging.
+pub fn commits_of(way: Way) -> impl Iterator<Item = (Stage, usize)> {
+    let mut commits = 0;
+    way.iter().map(move |(stage, _)| {
+        commits += usize::from(*stage != Stage::Production);
+        (*stage, commits)
+    })
+}
+
+/// What the how many-th commit of a change is known by in this history.
+pub fn description(project: &str, branch: &str, commit: usize) -> String {
+    format!("{project} {branch} {commit}")
+}
+
+/// The commit of that description: one of the repository, or, for a project without one, one that is made up.
+fn commit_of(made: &Made, description: &str) -> String {
+    let commit = made.commits.get(description).cloned();
+    commit.unwrap_or_else(|| sha(description))
+}
+
 /// Adds the deployments of one change.
 fn deploy(
     history: &mut Vec<Recorded>,
+    made: &Made,
     project: &'static str,
     number: usize,
     (branch, author, way): &Change,
     start: DateTime<Utc>,
     pause: TimeDelta,
 ) {
-    let mut commits = 0;
     let mut created_at = start;
-    for (stage, status) in *way {
+    for ((_, status), (stage, commit)) in way.iter().zip(commits_of(way)) {
         let (environment, git_ref, tag, by) = match stage {
             Stage::Review => (format!("review/{branch}"), (*branch).to_owned(), false, *author),
             Stage::Staging => ("staging".to_owned(), "main".to_owned(), false, "deploy-bot"),
@@ -206,14 +300,12 @@ fn deploy(
                 "deploy-bot",
             ),
         };
-        // What goes to production is the commit that was on staging.
-        commits += usize::from(*stage != Stage::Production);
         let duration = DURATIONS[history.len() % DURATIONS.len()];
         let (began, ended) = match status {
             Status::Created | Status::Running => (*status, None),
             end => (Status::Running, Some((*end, created_at + duration))),
         };
-        let sha = sha(&format!("{project} {branch} {commits}"));
+        let sha = commit_of(made, &description(project, branch, commit));
         history.push(Recorded {
             project,
             by,
@@ -247,7 +339,7 @@ mod tests {
         // Every hour of two weeks: the story must hold whenever the demo is started.
         (0..14 * 24).map(|hour| {
             let now = DateTime::from_timestamp(1_700_000_000 + hour * 3600, 0).unwrap();
-            (now, up_to(now))
+            (now, up_to(now, &Made::default()))
         })
     }
 

@@ -6,17 +6,20 @@ mod clock;
 mod gate;
 mod guide;
 mod history;
+mod repository;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, io, path::Path, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
+use tokio::task;
 
 use self::{
     clock::DemoClock,
     gate::{Held, QUINN, SARA, SVEN},
     guide::{Account, Guide},
-    history::{Recorded, SEARCH, WEB},
+    history::{Recorded, Requested, SEARCH, WEB},
+    repository::Made,
 };
 use super::{
     Error, apply,
@@ -31,8 +34,9 @@ use crate::{
     },
     first_start::ROOT_TOKEN_FILE,
     pb::v1::{
-        CreateDeploymentRequest, CreateTokenRequest, DeploymentStatus, ProjectRef, TokenScope,
-        UpdateDeploymentStatusRequest,
+        AttachRepositoryRequest, CreateDeploymentRequest, CreateTokenRequest, DeploymentStatus,
+        MergeRequestReport, MergeRequestState, ProjectRef, TokenScope, UpdateDeploymentStatusRequest,
+        UpsertMergeRequestRequest,
     },
     repository::Repositories,
 };
@@ -84,15 +88,16 @@ pub async fn run(options: Options) -> Result<(), Error> {
         source,
     })?;
 
+    let (repositories, made) = forge(&folder.path().join("repositories")).await?;
     let now = SystemClock.now();
-    let history = history::up_to(now);
+    let history = history::up_to(now, &made);
     let beginning = history.first().map_or(now, |first| first.created_at);
     let clock = Arc::new(DemoClock::standing_at(
         beginning - TimeDelta::days(1),
         Arc::new(SystemClock),
     ));
     let store = StoreOptions::within(folder.path());
-    let (app, _) = serve::open_by(&store, Arc::<DemoClock>::clone(&clock), Repositories::none()).await?;
+    let (app, _) = serve::open_by(&store, Arc::<DemoClock>::clone(&clock), repositories).await?;
 
     let grpc_url = GrpcUrl::from(serve::within_reach(grpc_address));
     let mut servers = Servers::new(options.time.drain_timeout);
@@ -106,7 +111,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         request_timeout: options.time.request_timeout,
     };
     let (accounts, held) = tokio::select! {
-        made = make(&root, &clock, &history, now) => made?,
+        done = make(&root, &clock, &history, now, &made) => done?,
         () = stop.cancelled() => return servers.run(&stop).await,
     };
 
@@ -120,11 +125,27 @@ pub async fn run(options: Options) -> Result<(), Error> {
         rest: serve::within_reach(rest_address),
         grpc: serve::within_reach(grpc_address),
         accounts: &accounts,
+        sha: &made.main,
     };
     console::say(guide.calls());
     console::say(format_args!("\n{}", guide.gate(held)));
+    console::say(format_args!("\n{}", guide.shipped(held)));
     console::say("\nEverything is gone when this command ends (Ctrl-C).");
     servers.run(&stop).await
+}
+
+/// Makes the repository of the first project, in a folder for such.
+async fn forge(root: &Path) -> Result<(Repositories, Made), Error> {
+    let folder = root.to_owned();
+    let made = task::spawn_blocking(move || {
+        let made = repository::make(&folder)?;
+        Ok((Repositories::below(&folder)?, made))
+    });
+    let made: io::Result<_> = made.await.map_err(io::Error::other).flatten();
+    made.map_err(|source| Error::System {
+        action: "make a git repository".to_owned(),
+        source,
+    })
 }
 
 /// Makes the organisation, its history and what waits at the gate; the clock goes with the machine's afterwards.
@@ -133,6 +154,7 @@ async fn make(
     clock: &DemoClock,
     history: &[Recorded],
     now: DateTime<Utc>,
+    made: &Made,
 ) -> Result<(Vec<Account>, Held), Error> {
     let channel = dial(&root.target.grpc_url, root.request_timeout).await?;
     let root_token = root.token()?;
@@ -155,11 +177,20 @@ async fn make(
             token,
         });
     }
+    attach(&server).await?;
+    let forge = callers.get(CALLER).unwrap_or(&server);
+    let mut requests = history::merge_requests(now, made).into_iter().peekable();
     for deployment in history {
+        while let Some(request) = requests.next_if(|request| request.ended.1 <= deployment.created_at) {
+            report(forge, clock, request).await?;
+        }
         let caller = callers.get(deployment.by).unwrap_or(&server);
         record(caller, clock, deployment).await?;
     }
-    let held = gate::hold(&server, &callers, clock, now).await?;
+    for request in requests {
+        report(forge, clock, request).await?;
+    }
+    let held = gate::hold(&server, &callers, clock, now, made).await?;
     clock.follow_machine();
     Ok((accounts, held))
 }
@@ -174,6 +205,63 @@ async fn make_token(root: &Server, username: &str) -> Result<Secret, Error> {
     let answer = root.tokens().create_token(request).await;
     let answer = answer.attempt(|| format!("create a token for {username}"))?;
     Ok(Secret::new(answer.into_inner().secret))
+}
+
+/// Attaches the repository to its project.
+async fn attach(root: &Server) -> Result<(), Error> {
+    let request = AttachRepositoryRequest {
+        project: Some(project(WEB)),
+        path: repository::PATH.to_owned(),
+        ..Default::default()
+    };
+    let answer = root.repositories().attach_repository(request).await;
+    answer
+        .attempt(|| format!("attach a repository to {WEB}"))
+        .map(drop)
+}
+
+/// Reports a merge request as it was in the end.
+async fn report(forge: &Server, clock: &DemoClock, requested: Requested) -> Result<(), Error> {
+    let (state, at) = requested.ended;
+    clock.tell(at);
+    let at = Some(convert(at));
+    let merged = state == MergeRequestState::Merged;
+    let report = MergeRequestReport {
+        title: requested.title.to_owned(),
+        state: state.into(),
+        created_at: Some(convert(requested.opened_at)),
+        updated_at: at,
+        merged_by: merged.then(|| user(CALLER)),
+        merged_at: at.filter(|_| merged),
+        closed_by: (!merged).then(|| user(requested.author)),
+        closed_at: at.filter(|_| !merged),
+        target_branch: "main".to_owned(),
+        source_branch: requested.branch.to_owned(),
+        author: Some(user(requested.author)),
+        sha: requested.traces.head,
+        merge_commit_sha: requested.traces.merge,
+        squash_commit_sha: requested.traces.squash,
+        cherry_pick_shas: requested.traces.picks,
+        ..Default::default()
+    };
+    let request = UpsertMergeRequestRequest {
+        project: Some(project(WEB)),
+        iid: requested.iid,
+        merge_request: Some(report),
+        ..Default::default()
+    };
+    let answer = forge.merge_requests().upsert_merge_request(request).await;
+    answer
+        .attempt(|| format!("report merge request {} of {WEB}", requested.iid))
+        .map(drop)
+}
+
+/// A time as a message's field; whole seconds are enough for a tale.
+fn convert(time: DateTime<Utc>) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: time.timestamp(),
+        nanos: 0,
+    }
 }
 
 /// Records a deployment and how it ended, each at its time; its id.
@@ -243,7 +331,9 @@ mod tests {
             }
         }
         let now = SystemClock.now();
-        for deployment in history::up_to(now).into_iter().chain(history::at_the_gate(now)) {
+        let made = Made::default();
+        let recorded = history::up_to(now, &made);
+        for deployment in recorded.into_iter().chain(history::at_the_gate(now, &made)) {
             assert!(people.contains(&deployment.by), "{}", deployment.by);
         }
     }

@@ -157,8 +157,7 @@ fn followed<DB: Db>(stmt: Stmt<DB>, trace: Trace<'_>, project: ProjectId) -> Stm
         Trace::MergedInto(branch, by) => stmt
             .push(" AND m.state = 'merged'")
             .push_bind(" AND m.target_branch = ", branch.to_owned())
-            .push_bind(" AND (m.merged_at IS NULL OR m.merged_at <= ", millis(by))
-            .push(")"),
+            .push_bind(" AND COALESCE(m.merged_at, m.created_at) <= ", millis(by)),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 /// The users' own document, beside the checkout where it is given.
-const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/documented-api.txt");
+pub(super) const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/documented-api.txt");
 
 /// The answer is the one that is kept under this name.
 #[track_caller]
@@ -117,7 +117,7 @@ async fn environments_are_answered_to_the_byte() {
 }
 
 /// The objects of the document, in order; what it abbreviates with `...` is left out.
-fn documented_objects() -> Vec<Map<String, Value>> {
+pub(super) fn documented_objects() -> Vec<Map<String, Value>> {
     let document = fs::read_to_string(DOCUMENT).unwrap_or_default();
     let mut objects = Vec::new();
     for (at, _) in document.match_indices("\n{\n\"id\"") {

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod away;
+mod deployables;
 mod documented;
 mod endpoints;
 mod gate_clients;

@@ -3,6 +3,7 @@
 pub mod dice;
 pub mod entry;
 pub mod git;
+pub mod job;
 pub mod process;
 pub mod rest;
 
@@ -16,7 +17,8 @@ use gatehouse::{
         self as pb, AccessLevel, approval_service_client::ApprovalServiceClient, container_ref,
         deployment_service_client::DeploymentServiceClient, directory_service_client::DirectoryServiceClient,
         environment_service_client::EnvironmentServiceClient, event_service_client::EventServiceClient,
-        group_ref, merge_request_service_client::MergeRequestServiceClient,
+        group_ref, job_service_client::JobServiceClient,
+        merge_request_service_client::MergeRequestServiceClient,
         metadata_service_client::MetadataServiceClient, project_ref,
         protected_environment_service_client::ProtectedEnvironmentServiceClient,
         repository_service_client::RepositoryServiceClient, token_service_client::TokenServiceClient,
@@ -177,6 +179,10 @@ impl TestServer {
 
     pub fn approvals(&self, token: &str) -> ApprovalServiceClient<Client> {
         ApprovalServiceClient::new(self.client(token))
+    }
+
+    pub fn jobs(&self, token: &str) -> JobServiceClient<Client> {
+        JobServiceClient::new(self.client(token))
     }
 
     pub fn repositories(&self, token: &str) -> RepositoryServiceClient<Client> {

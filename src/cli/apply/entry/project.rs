@@ -1,4 +1,6 @@
-//! A project.
+//! A project, and the git repository that is attached to it.
+
+use tonic::Code;
 
 use super::{Answer, Difference, Entry, differing, differs, number, split};
 use crate::{
@@ -22,10 +24,87 @@ pub struct Project {
     pub allow_self_approval: Option<bool>,
     pub forward_deployment_enabled: Option<bool>,
     pub forward_deployment_rollback_allowed: Option<bool>,
+    /// Where its repository is below the server's root; empty: none is to be attached.
+    pub repository: Option<String>,
+}
+
+/// What the server keeps of a project.
+#[derive(Debug, Clone, Default)]
+pub struct FoundProject {
+    project: pb::Project,
+    /// Where its repository is; empty: it has none, or the file does not ask.
+    repository: String,
+}
+
+impl Project {
+    /// What the server keeps of it, given the project: asks for the repository too if the file wants one or none.
+    async fn with_repository(
+        &self,
+        server: &Server,
+        found: Option<pb::Project>,
+    ) -> Answer<Option<FoundProject>> {
+        let Some(project) = found else { return Ok(None) };
+        let repository = match self.repository {
+            Some(_) => self.attached(server).await?,
+            None => String::new(),
+        };
+        Ok(Some(FoundProject { project, repository }))
+    }
+
+    /// Where the repository is that it has attached; empty: none.
+    async fn attached(&self, server: &Server) -> Answer<String> {
+        let request = pb::GetRepositoryRequest {
+            project: Some(project(&self.path)),
+        };
+        match server.repositories().get_repository(request).await {
+            Ok(answer) => Ok(answer.into_inner().repository.unwrap_or_default().path),
+            // The project was found just now: it is the repository that is missing.
+            Err(status) if status.code() == Code::NotFound => Ok(String::new()),
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Attaches the repository that the file wants, or detaches the one that it does not want.
+    async fn attach(
+        &self,
+        server: &Server,
+        path: &str,
+        etag: String,
+        request_id: String,
+    ) -> Answer<Option<pb::Project>> {
+        let mut repositories = server.repositories();
+        let changed = if path.is_empty() {
+            let request = pb::DetachRepositoryRequest {
+                project: Some(project(&self.path)),
+                etag,
+                request_id,
+                validate_only: false,
+            };
+            repositories
+                .detach_repository(request)
+                .await?
+                .into_inner()
+                .project
+        } else {
+            let request = pb::AttachRepositoryRequest {
+                project: Some(project(&self.path)),
+                path: path.to_owned(),
+                etag,
+                request_id,
+                validate_only: false,
+            };
+            repositories
+                .attach_repository(request)
+                .await?
+                .into_inner()
+                .project
+        };
+        Ok(changed)
+    }
 }
 
 impl Entry for Project {
-    type Found = pb::Project;
+    type Found = FoundProject;
 
     fn place(&self) -> &str {
         &self.place
@@ -35,23 +114,23 @@ impl Entry for Project {
         format!("project {}", self.path)
     }
 
-    async fn find(&self, server: &Server) -> Answer<Option<pb::Project>> {
+    async fn find(&self, server: &Server) -> Answer<Option<FoundProject>> {
         let request = pb::GetProjectRequest {
             project: Some(project(&self.path)),
         };
-        Ok(server
-            .directory()
-            .get_project(request)
-            .await?
-            .into_inner()
-            .project)
+        let found = server.directory().get_project(request).await?;
+        self.with_repository(server, found.into_inner().project).await
     }
 
-    fn etag(found: &pb::Project) -> &str {
-        &found.etag
+    fn etag(found: &FoundProject) -> &str {
+        &found.project.etag
     }
 
-    fn differences(&self, found: &pb::Project) -> Vec<Difference> {
+    fn differences(&self, found: &FoundProject) -> Vec<Difference> {
+        let FoundProject {
+            project: found,
+            repository,
+        } = found;
         differing([
             differs("name", &found.name, self.name.as_ref()),
             differs("description", &found.description, self.description.as_ref()),
@@ -81,10 +160,11 @@ impl Entry for Project {
                 &found.forward_deployment_rollback_allowed,
                 self.forward_deployment_rollback_allowed,
             ),
+            differs("repository", repository, self.repository.as_ref()),
         ])
     }
 
-    async fn create(&self, server: &Server, request_id: String) -> Answer<Option<pb::Project>> {
+    async fn create(&self, server: &Server, request_id: String) -> Answer<Option<FoundProject>> {
         let (group, path) = split(&self.path);
         let request = pb::CreateProjectRequest {
             group,
@@ -99,15 +179,20 @@ impl Entry for Project {
             forward_deployment_enabled: self.forward_deployment_enabled,
             forward_deployment_rollback_allowed: self.forward_deployment_rollback_allowed,
         };
-        Ok(server
-            .directory()
-            .create_project(request)
-            .await?
-            .into_inner()
-            .project)
+        let created = server.directory().create_project(request).await?;
+        Ok(created.into_inner().project.map(|project| FoundProject {
+            project,
+            repository: String::new(),
+        }))
     }
 
-    async fn update(&self, server: &Server, etag: String, request_id: String) -> Answer<Option<pb::Project>> {
+    async fn update(
+        &self,
+        server: &Server,
+        etag: String,
+        request_id: String,
+    ) -> Answer<Option<FoundProject>> {
+        let attaching = format!("{request_id}-repository");
         let request = pb::UpdateProjectRequest {
             project: Some(project(&self.path)),
             name: self.name.clone(),
@@ -123,11 +208,20 @@ impl Entry for Project {
             forward_deployment_enabled: self.forward_deployment_enabled,
             forward_deployment_rollback_allowed: self.forward_deployment_rollback_allowed,
         };
-        Ok(server
-            .directory()
-            .update_project(request)
-            .await?
-            .into_inner()
-            .project)
+        let updated = server.directory().update_project(request).await?;
+        let updated = updated.into_inner().project;
+        let found = self.with_repository(server, updated).await?;
+        let (Some(mut found), Some(wanted)) = (found.clone(), &self.repository) else {
+            return Ok(found);
+        };
+        if found.repository != *wanted {
+            let etag = found.project.etag.clone();
+            let changed = self.attach(server, wanted, etag, attaching).await?;
+            found = FoundProject {
+                project: changed.unwrap_or(found.project),
+                repository: wanted.clone(),
+            };
+        }
+        Ok(Some(found))
     }
 }
