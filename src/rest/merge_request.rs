@@ -96,9 +96,7 @@ fn filter(input: &mut Input<'_>) -> MergeRequestFilter {
             .given()
             .flatten()
             .map(i32::from),
-        iids: input
-            .list("iids", |text| coerce::integer_text(text))
-            .unwrap_or_default(),
+        iids: input.list("iids", coerce::integer_text).unwrap_or_default(),
         author,
         assignee,
         reviewer,
@@ -174,16 +172,16 @@ fn match_user(input: &mut Input<'_>, id: &str, username: &str) -> Option<UserMat
         None => None,
         Some(text) if is(&text, "none") => Some(user_match::Of::None(Anything {})),
         Some(text) if is(&text, "any") => Some(user_match::Of::Any(Anything {})),
-        Some(text) => match coerce::integer_text(&text) {
-            Some(number) => Some(user_match::Of::User(by_id(number))),
-            None => {
+        Some(text) => {
+            let number = coerce::integer_text(&text);
+            if number.is_none() {
                 let label = input.label(id);
                 input.refuse(format!(
                     "{label} should be an integer, none, or any, however got {text}"
                 ));
-                None
             }
-        },
+            number.map(|number| user_match::Of::User(by_id(number)))
+        }
     };
     let by_name = one_name(input, username).map(|name| user_match::Of::User(by_name(name)));
     of.or(by_name).map(|of| UserMatch { of: Some(of) })

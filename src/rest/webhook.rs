@@ -73,7 +73,7 @@ async fn authenticated(call: &Call, failure: Failure) -> Failure {
 /// The number of the merge request, what is told of it, and which fields that are.
 fn read(call: &Call) -> Result<(i64, MergeRequestReport, FieldMask), Failure> {
     let mut input = call.input();
-    let event = call.headers.get(EVENT).map(|value| value.as_bytes());
+    let event = call.headers.get(EVENT).map(http::HeaderValue::as_bytes);
     if event.is_some_and(|event| !EVENTS.iter().any(|known| known.as_bytes() == event)) {
         input.refuse("X-Gitlab-Event does not have a valid value");
     }
@@ -263,29 +263,29 @@ impl Attributes {
         told.set("title", |report| report.title = self.title);
         told.set("state", |report| report.state = self.state.into());
         told.set("source_branch", |report| {
-            report.source_branch = self.source_branch
+            report.source_branch = self.source_branch;
         });
         told.set("target_branch", |report| {
-            report.target_branch = self.target_branch
+            report.target_branch = self.target_branch;
         });
         let description = self.description.or_cleared(String::new());
         told.set_if(description, "description", |report, text| {
-            report.description = text
+            report.description = text;
         });
         told.set_if(self.created_at, "created_at", |report, at| {
-            report.created_at = Some(at)
+            report.created_at = Some(at);
         });
         told.set_if(self.updated_at, "updated_at", |report, at| {
-            report.updated_at = Some(at)
+            report.updated_at = Some(at);
         });
         told.set_if(self.head, "sha", |report, id| report.sha = id);
         let merge = self.merge_commit_sha.or_cleared(String::new());
         told.set_if(merge, "merge_commit_sha", |report, id| {
-            report.merge_commit_sha = id
+            report.merge_commit_sha = id;
         });
         let squash = self.squash_commit_sha.or_cleared(String::new());
         told.set_if(squash, "squash_commit_sha", |report, id| {
-            report.squash_commit_sha = id
+            report.squash_commit_sha = id;
         });
         let author = by_id(self.author_id);
         told.set_if(author, "author", |report, user| report.author = Some(user));
@@ -293,16 +293,16 @@ impl Attributes {
             (MergeRequestState::Merged, "merge") => {
                 let merged_by = by_id(self.merge_user_id).or(actor);
                 told.set_if(merged_by, "merged_by", |report, user| {
-                    report.merged_by = Some(user)
+                    report.merged_by = Some(user);
                 });
                 told.set_if(self.updated_at, "merged_at", |report, at| {
-                    report.merged_at = Some(at)
+                    report.merged_at = Some(at);
                 });
             }
             (MergeRequestState::Closed, "close") => {
                 told.set_if(actor, "closed_by", |report, user| report.closed_by = Some(user));
                 told.set_if(self.updated_at, "closed_at", |report, at| {
-                    report.closed_at = Some(at)
+                    report.closed_at = Some(at);
                 });
             }
             _ => {}
@@ -350,7 +350,7 @@ impl Attributes {
             Some(None)
         };
         told.set_if(source, "source_project_id", |report, id| {
-            report.source_project_id = id
+            report.source_project_id = id;
         });
     }
 }

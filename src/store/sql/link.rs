@@ -118,6 +118,7 @@ async fn read<DB: Db>(connection: &mut DB::Connection, row: LinkRow) -> Result<D
 }
 
 /// One way to find merge requests, as far as one statement goes.
+#[derive(Clone, Copy)]
 enum Trace<'a> {
     /// By commits.
     Commits(&'a [String]),
