@@ -737,6 +737,26 @@ mod tests {
             view.contains(r#""email":"root@example.com""#) && view.ends_with(r#""is_admin":true}"#),
             "{view}"
         );
+        let profile = v1::UserProfile {
+            bio: "Ships".to_owned(),
+            location: "Oslo".to_owned(),
+            skype: "ann.s".to_owned(),
+            linkedin: "ann-l".to_owned(),
+            twitter: "ann_t".to_owned(),
+            website_url: "ann.example".to_owned(),
+            organization: "Acme".to_owned(),
+        };
+        let telling = v1::User {
+            profile: Some(profile),
+            ..user.clone()
+        };
+        let telling = text(&CurrentUser::new(telling, BASE));
+        let told = concat!(
+            r#""bio":"Ships","location":"Oslo","skype":"ann.s","linkedin":"ann-l","twitter":"ann_t","#,
+            r#""discord":"","website_url":"ann.example","github":"","job_title":"","pronouns":null,"#,
+            r#""organization":"Acme","#,
+        );
+        assert!(telling.contains(told), "{telling}");
         let plain = text(&CurrentUser::new(v1::User { admin: false, ..user }, BASE));
         assert!(!plain.contains("is_admin"), "{plain}");
     }

@@ -329,6 +329,8 @@ mod tests {
         );
     }
 
+    type Set = fn(&mut UserProfile, String);
+
     #[test]
     fn a_profile_is_of_short_texts_that_show_as_they_are() {
         let refused = |profile: UserProfile| {
@@ -346,7 +348,6 @@ mod tests {
             assert_eq!(on_update, on_create, "{profile:?}");
             on_update.join(" ")
         };
-        type Set = fn(&mut UserProfile, String);
         let set: [(&str, usize, Set); 7] = [
             ("profile.bio", 1000, |of, text| of.bio = text),
             ("profile.location", 255, |of, text| of.location = text),

@@ -23,11 +23,10 @@ fn name(username: &str) -> UserRef {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "as the fields of requests are")]
-fn user(user: UserRef) -> Option<UserMatch> {
-    Some(UserMatch {
+fn user(user: UserRef) -> UserMatch {
+    UserMatch {
         of: Some(user_match::Of::User(user)),
-    })
+    }
 }
 
 const NOBODY: Option<UserMatch> = Some(UserMatch {
@@ -43,11 +42,10 @@ const ANY: Option<NameMatch> = Some(NameMatch {
     of: Some(name_match::Of::Any(Anything {})),
 });
 
-#[expect(clippy::unnecessary_wraps, reason = "as the fields of requests are")]
-fn word(text: &str) -> Option<NameMatch> {
-    Some(NameMatch {
+fn word(text: &str) -> NameMatch {
+    NameMatch {
         of: Some(name_match::Of::Name(text.to_owned())),
-    })
+    }
 }
 
 fn names(names: &[&str]) -> LabelNames {
@@ -56,10 +54,10 @@ fn names(names: &[&str]) -> LabelNames {
     }
 }
 
-fn all(labels: &[&str]) -> Option<LabelMatch> {
-    Some(LabelMatch {
+fn all(labels: &[&str]) -> LabelMatch {
+    LabelMatch {
         of: Some(label_match::Of::All(names(labels))),
-    })
+    }
 }
 
 fn at(text: &str) -> Option<prost_types::Timestamp> {
@@ -99,31 +97,34 @@ async fn every_filter_is_passed_on() {
         ("iids=3,5", filter(|f| f.iids = vec![3, 5])),
         ("author_id=4", filter(|f| f.author = Some(id(4)))),
         ("author_username=ada", filter(|f| f.author = Some(name("ada")))),
-        ("assignee_id=4", filter(|f| f.assignee = user(id(4)))),
+        ("assignee_id=4", filter(|f| f.assignee = Some(user(id(4))))),
         ("assignee_id=None", filter(|f| f.assignee = NOBODY)),
         ("assignee_id=any", filter(|f| f.assignee = ANYBODY)),
         (
             "assignee_username=ada",
-            filter(|f| f.assignee = user(name("ada"))),
+            filter(|f| f.assignee = Some(user(name("ada")))),
         ),
         (
             "assignee_username[]=ada",
-            filter(|f| f.assignee = user(name("ada"))),
+            filter(|f| f.assignee = Some(user(name("ada")))),
         ),
-        ("reviewer_id=4", filter(|f| f.reviewer = user(id(4)))),
+        ("reviewer_id=4", filter(|f| f.reviewer = Some(user(id(4))))),
         ("reviewer_id=none", filter(|f| f.reviewer = NOBODY)),
         ("reviewer_id=ANY", filter(|f| f.reviewer = ANYBODY)),
         (
             "reviewer_username=ada",
-            filter(|f| f.reviewer = user(name("ada"))),
+            filter(|f| f.reviewer = Some(user(name("ada")))),
         ),
         ("merge_user_id=4", filter(|f| f.merged_by = Some(id(4)))),
         (
             "merge_user_username=ada",
             filter(|f| f.merged_by = Some(name("ada"))),
         ),
-        ("labels=a,b%20c", filter(|f| f.labels = all(&["a", "b c"]))),
-        ("labels[]=a&labels[]=b", filter(|f| f.labels = all(&["a", "b"]))),
+        ("labels=a,b%20c", filter(|f| f.labels = Some(all(&["a", "b c"])))),
+        (
+            "labels[]=a&labels[]=b",
+            filter(|f| f.labels = Some(all(&["a", "b"]))),
+        ),
         ("labels=", filter(|_| {})),
         (
             "labels=none",
@@ -141,13 +142,13 @@ async fn every_filter_is_passed_on() {
                 });
             }),
         ),
-        ("labels=any,b", filter(|f| f.labels = all(&["any", "b"]))),
-        ("milestone=v1", filter(|f| f.milestone = word("v1"))),
+        ("labels=any,b", filter(|f| f.labels = Some(all(&["any", "b"])))),
+        ("milestone=v1", filter(|f| f.milestone = Some(word("v1")))),
         ("milestone=None", filter(|f| f.milestone = NONE)),
         ("milestone=any", filter(|f| f.milestone = ANY)),
         (
             "my_reaction_emoji=star",
-            filter(|f| f.my_reaction_emoji = word("star")),
+            filter(|f| f.my_reaction_emoji = Some(word("star"))),
         ),
         ("my_reaction_emoji=None", filter(|f| f.my_reaction_emoji = NONE)),
         ("my_reaction_emoji=Any", filter(|f| f.my_reaction_emoji = ANY)),

@@ -74,7 +74,7 @@ impl MergeRequest {
             },
         );
         telling.tell("upvotes", raw.upvotes.as_ref(), |report, count| {
-            report.upvotes = count
+            report.upvotes = count;
         });
         telling.tell("downvotes", raw.downvotes.as_ref(), |report, count| {
             report.downvotes = count;
@@ -182,6 +182,9 @@ impl Entry for MergeRequest {
     }
 }
 
+/// Where a report keeps something.
+type Place<T> = fn(&mut Report) -> &mut T;
+
 /// A report in the making, and which fields the file has.
 struct Telling {
     report: Report,
@@ -197,7 +200,7 @@ impl Telling {
     }
 
     fn texts(&mut self, raw: &file::MergeRequest) {
-        let texts: [(_, _, fn(&mut Report) -> &mut String); 9] = [
+        let texts: [(_, _, Place<String>); 9] = [
             ("source_branch", Some(&raw.source_branch), |of| {
                 &mut of.source_branch
             }),
@@ -228,7 +231,7 @@ impl Telling {
     }
 
     fn people(&mut self, raw: &file::MergeRequest) {
-        let people: [(_, _, fn(&mut Report) -> &mut Option<UserRef>); 3] = [
+        let people: [(_, _, Place<Option<UserRef>>); 3] = [
             ("author", &raw.author, |of| &mut of.author),
             ("merged_by", &raw.merged_by, |of| &mut of.merged_by),
             ("closed_by", &raw.closed_by, |of| &mut of.closed_by),
@@ -238,7 +241,7 @@ impl Telling {
                 *place(report) = (!username.is_empty()).then(|| user(&username));
             });
         }
-        let lists: [(_, _, fn(&mut Report) -> &mut Vec<UserRef>); 2] = [
+        let lists: [(_, _, Place<Vec<UserRef>>); 2] = [
             ("assignees", &raw.assignees, |of| &mut of.assignees),
             ("reviewers", &raw.reviewers, |of| &mut of.reviewers),
         ];
@@ -250,7 +253,7 @@ impl Telling {
     }
 
     fn times(&mut self, raw: &file::MergeRequest) {
-        let times: [(_, _, fn(&mut Report) -> &mut Option<Timestamp>); 6] = [
+        let times: [(_, _, Place<Option<Timestamp>>); 6] = [
             ("created_at", raw.created_at, |of| &mut of.created_at),
             (UPDATED_AT, raw.updated_at, |of| &mut of.updated_at),
             ("merged_at", raw.merged_at, |of| &mut of.merged_at),
