@@ -375,7 +375,8 @@ async fn random_histories_are_linked_as_git_lists_them() {
     }
 }
 
-fn sent(id: &str) -> pb::Commit {
+/// A commit as it is sent with a deployment.
+pub fn sent(id: &str) -> pb::Commit {
     let at = pb::LocalTime {
         time: Some(prost_types::Timestamp {
             seconds: 1_700_000_000,
@@ -597,7 +598,7 @@ async fn a_success_whose_links_were_not_made_before_a_crash_is_linked_after_it()
 }
 
 /// A history of many commits on `main`: every tenth merges a branch of four.
-fn long_history(repo: &Repo, merges: usize) -> Vec<String> {
+pub fn long_history(repo: &Repo, merges: usize) -> Vec<String> {
     let mut stream = String::new();
     let mut mark = 0;
     let mut commit = |stream: &mut String, parents: &[usize]| {

@@ -7,6 +7,7 @@
 )]
 
 mod authz;
+mod changes;
 mod commands;
 mod conformance;
 mod crash;

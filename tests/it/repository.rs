@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, process:
 use gatehouse::repository::{Problem, Repositories};
 use tempfile::TempDir;
 
-use crate::support::{dice::Dice, git::Repo};
+use crate::{
+    links::long_history,
+    support::{dice::Dice, git::Repo},
+};
 
 /// A folder of repositories with one named `web` in it.
 fn forge() -> (TempDir, Repo, Repositories) {
@@ -245,6 +248,30 @@ async fn a_history_with_a_hole_cannot_be_read_and_says_so() {
     assert_eq!(refused.reason().name(), "REPOSITORY_UNAVAILABLE");
     assert_eq!(resolve(&repositories, &ids[1]).await, None);
     assert_eq!(resolve(&repositories, &ids[2]).await, Some(ids[2].clone()));
+}
+
+/// Not a test but a measurement: `cargo test --release --test it -- --ignored --nocapture how_long_reading`.
+#[tokio::test]
+#[ignore = "it measures, and takes a while"]
+async fn how_long_reading_a_range_takes() {
+    let (_root, repo, repositories) = forge();
+    let merges = long_history(&repo, 10_000);
+    repo.git(&["tag", "the-last", "main"]);
+    let total = repo.git(&["rev-list", "--count", "main"]);
+    let head = merges.last().unwrap();
+    for back in [100, 1_000, 9_999] {
+        let base = &merges[merges.len() - 1 - back];
+        let began = std::time::Instant::now();
+        let range = repositories.range("web", base, head).await.unwrap().unwrap();
+        let took = began.elapsed();
+        assert_eq!(range.ids.len(), repo.between(base, head).len());
+        eprintln!("{} of {total} commits: {took:?}", range.ids.len());
+    }
+    let began = std::time::Instant::now();
+    let names = vec![head.clone(), head[..8].to_owned(), "the-last".to_owned()];
+    let found = repositories.resolve("web", names).await.unwrap();
+    assert!(found.iter().all(Option::is_some));
+    eprintln!("three names: {:?}", began.elapsed());
 }
 
 fn problem_of(outcome: Result<gatehouse::repository::Inspection, Problem>) -> &'static str {
