@@ -83,9 +83,15 @@ fn named(repository: &Repository, name: &str) -> Result<Option<ObjectId>, Proble
 
 /// The one commit whose id begins so.
 fn abbreviated(repository: &Repository, digits: &str) -> Result<Option<ObjectId>, Problem> {
-    let Ok(prefix) = Prefix::from_hex(digits) else {
+    // Filled up to a whole id of this repository's kind: by itself a beginning does not tell which it is.
+    let length = repository.object_hash().len_in_hex();
+    if !(Prefix::MIN_HEX_LEN..length).contains(&digits.len()) {
+        return Ok(None);
+    }
+    let Some(first) = full_id(repository, &format!("{digits:0<length$}")) else {
         return Ok(None);
     };
+    let prefix = Prefix::new(&first, digits.len()).map_err(Problem::reading)?;
     let mut candidates = HashSet::new();
     repository
         .objects

@@ -9,7 +9,13 @@ use std::{
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
+use gatehouse::pb::v1::{
+    self as pb, deployment_service_client::DeploymentServiceClient,
+    merge_request_service_client::MergeRequestServiceClient,
+};
 use tempfile::TempDir;
+
+use crate::support::{dial, eventually, git::Repo, project_at};
 
 /// The command with no settings but free ports and those of the test, in a folder of its own.
 fn gatehouse(folder: &Path, arguments: &str) -> Command {
@@ -192,6 +198,136 @@ fn the_demo_holds_a_deployment_that_goes_when_the_printed_calls_have_lifted_the_
         "{gone}"
     );
     assert!(answers[3].1.contains(r#""status":"running""#), "{}", answers[3].1);
+}
+
+/// A caller of the demo: what is over gRPC in the lines that it prints for this service.
+fn demo_token(demo: &Serving, service: &str) -> String {
+    let before = demo.said.lines().zip(demo.said.lines().skip(1));
+    let line = before
+        .filter(|(_, next)| next.trim_end().ends_with(service))
+        .map(|(line, _)| line)
+        .next()
+        .unwrap_or_else(|| panic!("no call of {service}:\n{}", demo.said));
+    let (_, rest) = line.split_once("private-token: ").unwrap();
+    rest.split_once('"').unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn the_demo_tells_what_a_held_deployment_brings_and_where_a_merge_request_is() {
+    let folder = TempDir::new().unwrap();
+    let demo = Serving::start(folder.path(), "demo", "when this command ends");
+    let held: i64 = demo
+        .line("# what deployment ")
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let token = demo_token(&demo, "DeploymentService/GetDeploymentChanges");
+    let client = dial(&demo.grpc_url(), &token);
+    let request = pb::GetDeploymentChangesRequest {
+        project: Some(project_at("acme/shop/web")),
+        deployment_id: held,
+        ..Default::default()
+    };
+    let changes = DeploymentServiceClient::new(client.clone())
+        .get_deployment_changes(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(changes.source(), pb::ChangesSource::Repository);
+    assert_eq!(changes.base.unwrap().r#ref, "v2.10.0");
+    let titles: Vec<_> = changes
+        .commits
+        .iter()
+        .map(|commit| commit.message.lines().next().unwrap())
+        .collect();
+    assert_eq!(
+        titles,
+        [
+            "Show prices as the country does",
+            "Tell when something is in stock again: mend what staging showed",
+            "Merge branch 'stock-alerts' into 'main'",
+            "Tell when something is in stock again (1)",
+        ]
+    );
+    assert_eq!((changes.commit_count, changes.removed_commit_count), (4, 0));
+    let iids: Vec<_> = changes.merge_requests.iter().map(|request| request.iid).collect();
+    assert_eq!(iids, [12, 11], "by a pick and by a merge");
+
+    let token = demo_token(&demo, "MergeRequestService/ListDeploymentsOfMergeRequest");
+    let client = MergeRequestServiceClient::new(dial(&demo.grpc_url(), &token));
+    // A merge, a squash, a fast-forward; what was given up is nowhere.
+    for (iid, releases) in [
+        (5, vec!["v2.5.0", "main"]),
+        (2, vec!["v2.2.0", "main"]),
+        (7, vec!["v2.7.0", "main"]),
+        (4, vec![]),
+    ] {
+        let refs = || async {
+            let request = pb::ListDeploymentsOfMergeRequestRequest {
+                project: Some(project_at("acme/shop/web")),
+                iid,
+                ..Default::default()
+            };
+            let answer = client.clone().list_deployments_of_merge_request(request).await;
+            let found = answer.unwrap().into_inner().deployments;
+            found
+                .into_iter()
+                .map(|deployment| deployment.r#ref)
+                .collect::<Vec<_>>()
+        };
+        eventually(&format!("merge request {iid} in {releases:?}"), || async {
+            refs().await == releases
+        })
+        .await;
+    }
+}
+
+#[test]
+fn a_file_attaches_repositories_to_projects_and_detaches_them() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    for name in ["one", "other"] {
+        Repo::new(&folder.join(name)).commit("first");
+    }
+    let server = Serving::start(folder, "--repository-root .", "REST listens");
+    let url = server.grpc_url();
+    let apply = |keys: &str, more: &str| {
+        let text = format!("[[groups]]\npath = \"acme\"\n[[projects]]\npath = \"acme/web\"\n{keys}\n");
+        fs::write(folder.join("file.toml"), text).unwrap();
+        run(folder, &format!("apply file.toml --grpc-url {url} {more}"))
+    };
+    for (keys, said) in [
+        (
+            "repository = \"one\"",
+            "+ create group acme\n+ create project acme/web\ncreated 2, changed 0; unchanged: 0\n",
+        ),
+        ("repository = \"one\"", "= unchanged: 2\n"),
+        ("", "= unchanged: 2\n"),
+        (
+            "repository = \"other\"\nname = \"Web\"",
+            "~ change project acme/web: name: web -> Web\n~ change project acme/web: repository: one -> other\n\
+             created 0, changed 1; unchanged: 1\n",
+        ),
+        (
+            "repository = \"\"",
+            "~ change project acme/web: repository: other -> \"\"\ncreated 0, changed 1; unchanged: 1\n",
+        ),
+        ("repository = \"\"", "= unchanged: 2\n"),
+    ] {
+        let dry = apply(keys, "--dry-run");
+        assert!(dry.status.success(), "{}", err(&dry));
+        let done = apply(keys, "");
+        assert_eq!(out(&done), said, "{keys}: {}", err(&done));
+    }
+    let refused = apply("repository = \"nowhere\"", "");
+    assert!(!refused.status.success());
+    assert!(
+        err(&refused).contains("there is no repository that can be read"),
+        "{}",
+        err(&refused)
+    );
 }
 
 #[test]
