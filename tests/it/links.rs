@@ -1,6 +1,9 @@
 //! Which merge requests a deployment shipped, checked against what the real git says of the same history.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use gatehouse::pb::v1::{
     self as pb, DeploymentStatus as S, MergeRequestState as State,
@@ -603,15 +606,22 @@ pub fn long_history(repo: &Repo, merges: usize) -> Vec<String> {
     let mut mark = 0;
     let mut commit = |stream: &mut String, parents: &[usize]| {
         mark += 1;
-        *stream += &format!("commit refs/heads/main\nmark :{mark}\n");
-        *stream += &format!(
+        write!(stream, "commit refs/heads/main\nmark :{mark}\n").unwrap();
+        write!(
+            stream,
             "committer Ada <ada@example.com> {} +0000\ndata 1\nx\n",
             1_500_000_000 + mark * 30
-        );
+        )
+        .unwrap();
         for (index, parent) in parents.iter().enumerate() {
-            *stream += &format!("{} :{parent}\n", if index == 0 { "from" } else { "merge" });
+            write!(
+                stream,
+                "{} :{parent}\n",
+                if index == 0 { "from" } else { "merge" }
+            )
+            .unwrap();
         }
-        *stream += &format!("M 644 inline f{}\ndata 8\n{mark:08}\n", mark % 100);
+        write!(stream, "M 644 inline f{}\ndata 8\n{mark:08}\n", mark % 100).unwrap();
         mark
     };
     let mut tip = commit(&mut stream, &[]);

@@ -274,7 +274,7 @@ async fn how_long_reading_a_range_takes() {
     eprintln!("three names: {:?}", began.elapsed());
 }
 
-fn problem_of(outcome: Result<gatehouse::repository::Inspection, Problem>) -> &'static str {
+fn problem_of(outcome: &Result<gatehouse::repository::Inspection, Problem>) -> &'static str {
     match outcome {
         Ok(_) => "none",
         Err(Problem::NoRoot) => "no root",
@@ -353,10 +353,10 @@ async fn nothing_outside_of_the_root_is_read() {
         ("file", "unreadable"),
         (&long, "unreadable"),
     ] {
-        assert_eq!(problem_of(repositories.inspect(path).await), wanted, "{path:?}");
+        assert_eq!(problem_of(&repositories.inspect(path).await), wanted, "{path:?}");
     }
     let nowhere = Repositories::none();
-    assert_eq!(problem_of(nowhere.inspect("web").await), "no root");
+    assert_eq!(problem_of(&nowhere.inspect("web").await), "no root");
     assert!(Repositories::below(Path::new("/nowhere/at/all")).is_err());
     assert!(Repositories::below(&below("file")).is_err());
 }

@@ -17,7 +17,7 @@ enum Change {
     Member(pb::ContainerRef, &'static str, Option<AccessLevel>),
     /// How far a group is let in; none: not at all.
     Share(pb::ContainerRef, &'static str, Option<AccessLevel>),
-    User(&'static str, pb::UpdateUserRequest),
+    User(&'static str, Box<pb::UpdateUserRequest>),
     Project(pb::UpdateProjectRequest),
     /// The tier of the environment in question.
     Tier(EnvironmentTier),

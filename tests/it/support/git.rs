@@ -3,6 +3,7 @@
 use super::dice::Dice;
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -134,11 +135,13 @@ impl Repo {
         for mark in 1..=commits {
             // Clocks go wrong: some commits are older than their parents.
             let at = 1_600_000_000 + mark * 60 - dice.below(20) * if dice.once_in(4) { 600 } else { 1 };
-            stream += &format!("commit refs/heads/c{mark}\nmark :{mark}\n");
-            stream += &format!(
+            write!(stream, "commit refs/heads/c{mark}\nmark :{mark}\n").unwrap();
+            write!(
+                stream,
                 "committer Ada <ada@example.com> {at} +0000\ndata 1\n{}\n",
                 mark % 10
-            );
+            )
+            .unwrap();
             let mut parents = BTreeSet::new();
             for _ in 0..1 + dice.below(3) {
                 if mark > 1 {
@@ -152,9 +155,14 @@ impl Repo {
                 }
             }
             for (index, parent) in parents.iter().enumerate() {
-                stream += &format!("{} :{parent}\n", if index == 0 { "from" } else { "merge" });
+                write!(
+                    stream,
+                    "{} :{parent}\n",
+                    if index == 0 { "from" } else { "merge" }
+                )
+                .unwrap();
             }
-            stream += &format!("M 644 inline file-{mark}\ndata 1\nx\n");
+            write!(stream, "M 644 inline file-{mark}\ndata 1\nx\n").unwrap();
         }
         self.import(stream.as_bytes());
         let names: Vec<String> = (1..=commits).map(|mark| format!("refs/heads/c{mark}")).collect();

@@ -19,7 +19,6 @@ ALTER TABLE projects ADD COLUMN repository_path TEXT CHECK (length(repository_pa
 ALTER TABLE deployments ADD COLUMN job_id INTEGER;
 ALTER TABLE deployments ADD COLUMN commit_sha TEXT CHECK (length(commit_sha) IN (40, 64));
 UPDATE deployments SET commit_sha = lower(sha) WHERE length(sha) IN (40, 64);
-UPDATE deployments SET commit_sha = lower(sha) WHERE length(sha) IN (40, 64);
 
 -- A job's token is a token that ends with the job: then the row is deleted.
 ALTER TABLE tokens ADD COLUMN deployment_id INTEGER REFERENCES deployments (id) ON DELETE CASCADE;
