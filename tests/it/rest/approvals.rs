@@ -375,6 +375,45 @@ async fn a_maintainer_lets_people_approve_what_they_recorded() {
 }
 
 #[tokio::test]
+async fn a_maintainer_says_whether_outdated_jobs_may_start_and_ended_ones_again() {
+    let gated = Gated::new().await;
+    let (dora, mona) = (&gated.site.world.developer, &gated.site.world.maintainer);
+    let put = |token: &str, form: &str| Ask::new("PUT", "projects/1").by(token).form(form);
+    let settings = |shown: &serde_json::Value| {
+        [
+            "ci_forward_deployment_enabled",
+            "ci_forward_deployment_rollback_allowed",
+        ]
+        .map(|key| shown[key].as_bool().unwrap())
+    };
+    let refused = gated
+        .site
+        .send(&put(dora, "ci_forward_deployment_enabled=no"))
+        .await;
+    assert_eq!(refused.told(), (403, FORBIDDEN));
+    let bad = gated
+        .site
+        .send(&put(mona, "ci_forward_deployment_enabled=maybe"))
+        .await;
+    assert_eq!(
+        bad.told(),
+        (400, r#"{"error":"ci_forward_deployment_enabled is invalid"}"#)
+    );
+    for (form, wanted) in [
+        ("name=web", [true, true]),
+        ("ci_forward_deployment_rollback_allowed=false", [true, false]),
+        ("ci_forward_deployment_enabled=0", [false, false]),
+        ("ci_forward_deployment_rollback_allowed=true", [false, true]),
+    ] {
+        let changed = gated.site.send(&put(mona, form)).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+        assert_eq!(settings(&changed.json()), wanted, "{form}");
+        let shown = gated.site.ask("GET", "projects/1").await.json();
+        assert_eq!(settings(&shown), wanted, "{form}");
+    }
+}
+
+#[tokio::test]
 async fn a_project_is_changed_in_what_is_mentioned() {
     let gated = Gated::new().await;
     let root = gated.site.world.server.root.clone();
