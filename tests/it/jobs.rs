@@ -200,6 +200,15 @@ async fn a_job_drives_its_deployment_from_its_announcement_to_its_end() {
     assert_eq!(job.runner.as_ref().unwrap().r#type(), pb::RunnerType::Instance);
     assert_eq!(job.queued_duration.unwrap().nanos, 500_000_000);
     assert_eq!(site.get(done.id).await.deployment, Some(done.clone()));
+    let environment = pb::GetEnvironmentRequest {
+        project: Some(project_id(site.project())),
+        environment: Some(pb::EnvironmentRef {
+            by: Some(pb::environment_ref::By::Name("production".into())),
+        }),
+    };
+    let mut environments = site.world.server.environments(&site.world.reporter);
+    let environment = environments.get_environment(environment).await.unwrap();
+    assert_eq!(environment.into_inner().last_deployment.as_ref(), Some(&done));
     // One that nobody carries out stands beside it in the list.
     site.world.record("staging", D::Running).await;
     let list = pb::ListDeploymentsRequest {
@@ -215,6 +224,40 @@ async fn a_job_drives_its_deployment_from_its_announcement_to_its_end() {
         .deployments;
     assert_eq!(listed[0], done);
     assert_eq!((listed.len(), listed[1].job.as_ref()), (2, None));
+}
+
+#[tokio::test]
+async fn a_list_of_jobs_is_the_same_by_pages_as_at_once() {
+    let site = Site::new().await;
+    let mut made = Vec::new();
+    for id in 1..=7 {
+        // Every other one without a job.
+        made.push(site.world.record(&format!("env-{id}"), D::Running).await);
+        made.push(
+            site.announce(id, J::try_from(i32::try_from(id).unwrap()).unwrap())
+                .await,
+        );
+    }
+    let mut deployments = site.world.server.deployments(&site.world.reporter);
+    let mut listed = Vec::new();
+    let mut request = pb::ListDeploymentsRequest {
+        project: Some(project_id(site.project())),
+        page_size: 3,
+        ..Default::default()
+    };
+    loop {
+        let page = deployments
+            .list_deployments(request.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        listed.extend(page.deployments);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(listed, made);
 }
 
 #[tokio::test]

@@ -614,12 +614,7 @@ pub fn long_history(repo: &Repo, merges: usize) -> Vec<String> {
         )
         .unwrap();
         for (index, parent) in parents.iter().enumerate() {
-            write!(
-                stream,
-                "{} :{parent}\n",
-                if index == 0 { "from" } else { "merge" }
-            )
-            .unwrap();
+            writeln!(stream, "{} :{parent}", if index == 0 { "from" } else { "merge" }).unwrap();
         }
         write!(stream, "M 644 inline f{}\ndata 8\n{mark:08}\n", mark % 100).unwrap();
         mark

@@ -81,7 +81,7 @@ impl Change {
             }
             Self::User(name, request) => {
                 let user = Some(user_named(name));
-                let request = pb::UpdateUserRequest { user, ..request };
+                let request = pb::UpdateUserRequest { user, ..*request };
                 directory.update_user(request).await.unwrap();
             }
             Self::Project(request) => {
@@ -149,23 +149,23 @@ async fn found(world: &World, id: i64) -> (DeploymentStatus, i32) {
     (found.deployment.unwrap().status(), pending)
 }
 
-fn active(active: bool) -> pb::UpdateUserRequest {
+fn active(active: bool) -> Box<pb::UpdateUserRequest> {
     let state = if active {
         UserState::Active
     } else {
         UserState::Blocked
     };
-    pb::UpdateUserRequest {
+    Box::new(pb::UpdateUserRequest {
         state: Some(state.into()),
         ..Default::default()
-    }
+    })
 }
 
-fn admin(admin: bool) -> pb::UpdateUserRequest {
-    pb::UpdateUserRequest {
+fn admin(admin: bool) -> Box<pb::UpdateUserRequest> {
+    Box::new(pb::UpdateUserRequest {
         admin: Some(admin),
         ..Default::default()
-    }
+    })
 }
 
 fn seen_by(visibility: Visibility) -> Change {

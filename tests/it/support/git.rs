@@ -143,7 +143,7 @@ impl Repo {
             )
             .unwrap();
             let mut parents = BTreeSet::new();
-            for _ in 0..1 + dice.below(3) {
+            for _ in 0..=dice.below(3) {
                 if mark > 1 {
                     // Mostly near, so that histories cross; sometimes from far back.
                     let back = if dice.once_in(5) {
@@ -155,12 +155,7 @@ impl Repo {
                 }
             }
             for (index, parent) in parents.iter().enumerate() {
-                write!(
-                    stream,
-                    "{} :{parent}\n",
-                    if index == 0 { "from" } else { "merge" }
-                )
-                .unwrap();
+                writeln!(stream, "{} :{parent}", if index == 0 { "from" } else { "merge" }).unwrap();
             }
             write!(stream, "M 644 inline file-{mark}\ndata 1\nx\n").unwrap();
         }
