@@ -8,7 +8,7 @@ use super::{
     call::Call,
     error::Failure,
     input::{Field, Input},
-    page::{Page, Paging},
+    page::{self, Page, Paging},
     reply,
     route::Answer,
     view::{Deployment, ExtendedDeployment},
@@ -57,6 +57,7 @@ pub(super) async fn list(call: Call) -> Answer {
         want_total: paging.want_total(),
     };
     let found = Client::new(call.channel())
+        .max_decoding_message_size(page::BYTES_MAX)
         .list_deployments(call.request(request))
         .await?
         .into_inner();

@@ -6,7 +6,7 @@ use super::{
     call::Call,
     error::Failure,
     input::{Field, Input},
-    page::{Page, Paging},
+    page::{self, Page, Paging},
     reply,
     route::Answer,
     view::{Environment, ProjectBasic, ReviewApps},
@@ -18,10 +18,6 @@ use crate::pb::v1::{
     StopEnvironmentRequest, StopStaleEnvironmentsRequest, UpdateEnvironmentRequest, environment_ref::By,
     environment_service_client::EnvironmentServiceClient as Client,
 };
-
-/// The largest page of environments that is read: a hundred of them, each with the longest description there can be, go
-/// well beyond what a client takes by default.
-const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const MIN_SEARCH_CHARACTERS: usize = 3;
 const REVIEW_APPS_LIMIT: std::ops::RangeInclusive<i64> = 1..=1000;
@@ -60,7 +56,7 @@ pub(super) async fn list(call: Call) -> Answer {
         want_total: paging.want_total(),
     };
     let found = Client::new(call.channel())
-        .max_decoding_message_size(PAGE_BYTES_MAX)
+        .max_decoding_message_size(page::BYTES_MAX)
         .list_environments(call.request(request))
         .await?
         .into_inner();

@@ -5,7 +5,7 @@ use super::{
     coerce,
     error::Failure,
     input::Input,
-    page::{Page, Paging},
+    page::{self, Page, Paging},
     route::Answer,
     view::merge_request::{Form, MergeRequest},
     words,
@@ -53,6 +53,7 @@ pub(super) async fn list(call: Call) -> Answer {
         want_total: paging.want_total(),
     };
     let found = MergeRequestServiceClient::new(call.channel())
+        .max_decoding_message_size(page::BYTES_MAX)
         .list_deployment_merge_requests(call.request(request))
         .await;
     let page = match found {

@@ -15,6 +15,10 @@ use super::{
     route::Answer,
 };
 
+/// The largest page that is taken from the server, in bytes: as many rows as a page can have, each with texts as long as
+/// they can be. (The longest are commit messages and descriptions of merge requests, of up to 1 MiB.)
+pub(super) const BYTES_MAX: usize = 256 * 1024 * 1024;
+
 const DEFAULT_PER_PAGE: i32 = 20;
 const MAX_PER_PAGE: i32 = 100;
 /// What would end the URL or the link for one client or another (client trap 6).

@@ -335,10 +335,11 @@ impl Attributes {
             "force_remove_source_branch",
             |report, flag| report.force_remove_source_branch = Some(flag),
         );
-        if self.time_estimate.is_some() || self.total_time_spent.is_some() {
+        // They are told together or not at all: half of them would take the other half away.
+        if let (Some(time_estimate), Some(total_time_spent)) = (self.time_estimate, self.total_time_spent) {
             let stats = TimeStats {
-                time_estimate: self.time_estimate.unwrap_or_default(),
-                total_time_spent: self.total_time_spent.unwrap_or_default(),
+                time_estimate,
+                total_time_spent,
             };
             told.set("time_stats", |report| report.time_stats = Some(stats));
         }
