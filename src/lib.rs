@@ -13,14 +13,14 @@
 //!    +------+   +--------+
 //!     |    \
 //!     |     +---> pb (server side)
-//!    app -----------> store (the trait)
+//!    app -----------> store (the trait), repository ---> gix
 //!     |                 ^ implements
 //!     |              store::sql, store::sqlite ---> sqlx
 //!    domain, clock
 //! ```
 //!
 //! Where to look: what a thing may do and when, in [`domain`]; who calls what in which order, in [`app`]; what is kept
-//! and how it is read, in [`store`]; the contract itself in `proto/gatehouse/v1`; what old clients see, in [`rest`].
+//! and how it is read, in [`store`]; what git repositories say, in [`repository`]; the contract itself in `proto/gatehouse/v1`; what old clients see, in [`rest`].
 
 pub mod app;
 pub mod cli;
