@@ -131,7 +131,7 @@ pub struct Details {
     /// Whether it cannot be merged for conflicts.
     pub has_conflicts: bool,
     /// Whether no discussion is in the way.
-    pub blocking_discussions_resolved: bool,
+    pub blocking_discussions_resolved: Option<bool>,
     /// How many approvals the forge wants before the merge.
     pub approvals_before_merge: Option<i64>,
     /// Where it can be looked at.

@@ -325,7 +325,7 @@ impl Attributes {
         told.set_if(
             self.blocking_discussions_resolved,
             "blocking_discussions_resolved",
-            |report, flag| report.blocking_discussions_resolved = flag,
+            |report, flag| report.blocking_discussions_resolved = Some(flag),
         );
         told.set_if(self.discussion_locked, "discussion_locked", |report, flag| {
             report.discussion_locked = Some(flag);

@@ -119,7 +119,7 @@ pub struct Report {
     pub task_count: Field<i64>,
     pub task_completed_count: Field<i64>,
     pub has_conflicts: Field<bool>,
-    pub blocking_discussions_resolved: Field<bool>,
+    pub blocking_discussions_resolved: Field<Option<bool>>,
     pub approvals_before_merge: Field<Option<i64>>,
     pub web_url: Field<String>,
 }

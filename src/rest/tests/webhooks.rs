@@ -87,7 +87,7 @@ async fn what_the_event_tells_is_reported_and_nothing_else() {
             time_estimate: 3600,
             total_time_spent: 60,
         }),
-        blocking_discussions_resolved: true,
+        blocking_discussions_resolved: Some(true),
         web_url: "https://gitlab.example/elsewhere/web/-/merge_requests/12".to_owned(),
         ..Default::default()
     };

@@ -338,7 +338,8 @@ impl Basic {
                 completed_count: of.task_completed_count,
             },
             has_conflicts: of.has_conflicts,
-            blocking_discussions_resolved: of.blocking_discussions_resolved,
+            // Nothing is in the way where nothing is known to be.
+            blocking_discussions_resolved: of.blocking_discussions_resolved.unwrap_or(true),
             approvals_before_merge: of.approvals_before_merge,
         }
     }
@@ -385,7 +386,7 @@ mod tests {
             r#""time_stats":{"time_estimate":0,"total_time_spent":0,"human_time_estimate":null,"#,
             r#""human_total_time_spent":null},"squash":false,"squash_on_merge":false,"#,
             r#""task_completion_status":{"count":0,"completed_count":0},"has_conflicts":false,"#,
-            r#""blocking_discussions_resolved":false,"approvals_before_merge":null}"#,
+            r#""blocking_discussions_resolved":true,"approvals_before_merge":null}"#,
         );
         assert_eq!(serde_json::to_string(&shown).unwrap(), expected);
     }

@@ -145,7 +145,7 @@ fn full(ann: &User, bob: &User) -> Facts {
             task_count: 10,
             task_completed_count: 11,
             has_conflicts: true,
-            blocking_discussions_resolved: true,
+            blocking_discussions_resolved: Some(true),
             approvals_before_merge: Some(12),
             web_url: "https://example.com/mr/1".into(),
         },

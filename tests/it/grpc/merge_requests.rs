@@ -716,7 +716,7 @@ fn full() -> pb::MergeRequestReport {
         task_count: 12,
         task_completed_count: 13,
         has_conflicts: true,
-        blocking_discussions_resolved: true,
+        blocking_discussions_resolved: Some(true),
         approvals_before_merge: Some(14),
         web_url: "https://example.com/mr/1".into(),
     }
@@ -791,7 +791,7 @@ async fn everything_that_is_told_is_shown() {
         task_count: 12,
         task_completed_count: 13,
         has_conflicts: true,
-        blocking_discussions_resolved: true,
+        blocking_discussions_resolved: Some(true),
         approvals_before_merge: report.approvals_before_merge,
         web_url: report.web_url,
         project_path: "acme/web".into(),

@@ -182,7 +182,7 @@ struct DetailsJson {
     task_count: i64,
     task_completed_count: i64,
     has_conflicts: bool,
-    blocking_discussions_resolved: bool,
+    blocking_discussions_resolved: Option<bool>,
     approvals_before_merge: Option<i64>,
     web_url: String,
 }
