@@ -10,7 +10,7 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// Prints a time as [`print`] does, by a clock that is so many minutes ahead of UTC.
+/// Prints a time as [`print()`] does, by a clock that is so many minutes ahead of UTC.
 pub(super) fn print_local(time: &Timestamp, offset_minutes: i32) -> Option<String> {
     let nanos = u32::try_from(time.nanos).ok()?;
     let offset = FixedOffset::east_opt(offset_minutes.checked_mul(60)?)?;
