@@ -75,10 +75,15 @@ impl App {
     }
 
     fn terms<A>(&self, caller: &Caller, mutation: Mutation<A>) -> Terms<A> {
+        let mut request = mutation.request;
+        // A repeat is answered before anything is judged: what the user did elsewhere is none of a job's business.
+        if let (Some(request), Some(job)) = (&mut request, &caller.token.job) {
+            request.fingerprint = format!("{} by job {}", request.fingerprint, job.deployment);
+        }
         Terms {
             now: self.now(),
             actor: caller.id(),
-            request: mutation.request,
+            request,
             validate_only: mutation.validate_only,
             encode: mutation.encode,
         }

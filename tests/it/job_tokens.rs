@@ -183,6 +183,29 @@ async fn a_jobs_token_is_good_for_its_own_project_alone() {
 }
 
 #[tokio::test]
+async fn a_jobs_token_learns_nothing_of_what_its_user_did_under_a_request_id() {
+    let site = Running::new().await;
+    let token = site.token().await;
+    let request = pb::CreateDeploymentRequest {
+        request_id: "of-the-user".into(),
+        ..site.world.deployment("qa", D::Running)
+    };
+    let mut own = site.world.server.deployments(&site.world.developer);
+    own.create_deployment(request.clone()).await.unwrap();
+    let mut jobs = site.world.server.deployments(&token);
+    assert_eq!(reason(jobs.create_deployment(request).await), "REQUEST_ID_REUSED");
+    // Its own requests it can repeat.
+    let request = pb::CreateDeploymentRequest {
+        request_id: "of-the-job".into(),
+        ..site.world.deployment("qa", D::Running)
+    };
+    let first = jobs.create_deployment(request.clone()).await.unwrap();
+    let again = jobs.create_deployment(request).await.unwrap();
+    assert_eq!(again.metadata().get("idempotent-replayed").unwrap(), "true");
+    assert_eq!(first.into_inner(), again.into_inner());
+}
+
+#[tokio::test]
 async fn a_jobs_token_ends_with_the_job() {
     for end in [
         J::Success,
