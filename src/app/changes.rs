@@ -6,7 +6,6 @@ use crate::{
         access::{Caller, ProjectAction},
         commit::Commit,
         deployment::{Deployment, DeploymentStatus},
-        directory::Project,
         error::{Error, Reason},
         id::{DeploymentId, EnvironmentKey, ProjectKey},
         link::{LinkTask, Revision},
@@ -75,12 +74,12 @@ impl App {
         let view = self
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
-        let project = view.project;
-        let found = self.store.deployment_find(project.id, id).await?;
+        let found = self.store.deployment_find(view.project.id, id).await?;
         let deployment = found.ok_or_else(|| deployment::not_found(id))?;
         let base = self.store.deployment_before(&deployment).await?;
         let sent = self.store.deployment_commits(id).await?;
-        let task = self.task_of(&project, &deployment, base.as_ref(), &sent);
+        let repository = view.project.repository;
+        let task = LinkTask::of(&deployment, repository, base.as_ref(), &sent, self.now());
         let range = self.range_of(&task).await?;
 
         let removed = range.as_ref().map_or(0, |range| range.removed);
@@ -98,28 +97,6 @@ impl App {
             merge_requests,
             merge_request_count,
         })
-    }
-
-    /// What linking the deployment would be, if it succeeded now.
-    fn task_of(
-        &self,
-        project: &Project,
-        deployment: &Deployment,
-        base: Option<&Deployment>,
-        sent: &[Commit],
-    ) -> LinkTask {
-        LinkTask {
-            deployment: deployment.id,
-            project: project.id,
-            repository: project.repository.clone(),
-            environment: deployment.environment.id,
-            git_ref: deployment.git_ref.clone(),
-            revision: Revision::of(deployment),
-            finished_at: deployment.finished_at.unwrap_or_else(|| self.now()),
-            previous: base.map(|base| (base.id, Revision::of(base))),
-            sent: sent.iter().map(|commit| commit.id.clone()).collect(),
-            attempts: 0,
-        }
     }
 
     /// The commits that the deployment brings. Of the first one to an environment everything is new; its own commit

@@ -2,6 +2,7 @@
 
 use super::{
     Time,
+    commit::Commit,
     deployment::Deployment,
     id::{DeploymentId, EnvironmentId, ProjectId},
 };
@@ -22,7 +23,7 @@ pub struct Revision {
 
 impl Revision {
     /// A deployment's.
-    pub fn of(deployment: &Deployment) -> Self {
+    fn of(deployment: &Deployment) -> Self {
         Self {
             sha: deployment.sha.clone(),
             commit: deployment.commit_id.clone(),
@@ -67,6 +68,29 @@ pub struct Shipped {
 }
 
 impl LinkTask {
+    /// The task for a deployment of a project with this repository, `previous` being the success before it and `sent` what
+    /// was sent with it. What has not finished would finish now.
+    pub fn of(
+        deployment: &Deployment,
+        repository: Option<String>,
+        previous: Option<&Deployment>,
+        sent: &[Commit],
+        now: Time,
+    ) -> Self {
+        Self {
+            deployment: deployment.id,
+            project: deployment.project_id,
+            repository,
+            environment: deployment.environment.id,
+            git_ref: deployment.git_ref.clone(),
+            revision: Revision::of(deployment),
+            finished_at: deployment.finished_at.unwrap_or(now),
+            previous: previous.map(|previous| (previous.id, Revision::of(previous))),
+            sent: sent.iter().map(|commit| commit.id.clone()).collect(),
+            attempts: 0,
+        }
+    }
+
     /// By what to find the merge requests; `range` is what the repository has between the previous deployment and this
     /// one, where there are both.
     ///

@@ -35,6 +35,10 @@ const COLUMNS: &str = "SELECT d.id, d.project_id, d.iid, d.ref, d.tag, d.sha, d.
      e.updated_at AS environment_updated_at, u.id AS user_id, u.username, u.name AS user_name, u.public_email, \
      u.avatar_url, u.state AS user_state";
 
+/// The tables that they are in.
+const TABLES: &str = " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
+     WHERE e.id = d.environment_id";
+
 /// Reads deployments with their jobs.
 async fn whole<DB: Db>(connection: &mut DB::Connection, stmt: Stmt<DB>) -> Result<Vec<Deployment>> {
     let rows = stmt.all::<DeploymentRow>(&mut *connection).await;
@@ -65,10 +69,7 @@ pub async fn find_by_id<DB: Db>(
     id: DeploymentId,
 ) -> Result<Option<Deployment>> {
     let stmt = sql::<DB>(COLUMNS)
-        .push(
-            " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
-             WHERE e.id = d.environment_id",
-        )
+        .push(TABLES)
         .push_bind(" AND d.id = ", id.0)
         .push_bind(" AND d.project_id = ", project.0);
     one::<DB>(connection, stmt).await
@@ -80,10 +81,7 @@ pub async fn last_success<DB: Db>(
     environment: EnvironmentId,
 ) -> Result<Option<Deployment>> {
     let stmt = sql::<DB>(COLUMNS)
-        .push(
-            " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
-             WHERE e.id = d.environment_id",
-        )
+        .push(TABLES)
         .push_bind(" AND d.environment_id = ", environment.0)
         .push_bind(" AND d.status = ", DeploymentStatus::Success.as_str().to_owned())
         .push(" ORDER BY d.finished_at DESC, d.iid DESC LIMIT 1");
@@ -97,10 +95,7 @@ pub async fn success_before<DB: Db>(
     iid: Iid,
 ) -> Result<Option<Deployment>> {
     let stmt = sql::<DB>(COLUMNS)
-        .push(
-            " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
-             WHERE e.id = d.environment_id",
-        )
+        .push(TABLES)
         .push_bind(" AND d.environment_id = ", environment.0)
         .push_bind(" AND d.status = ", DeploymentStatus::Success.as_str().to_owned())
         // Within a project iids grow with ids.

@@ -10,15 +10,15 @@ use super::{
     Db, Keep, Work, commit, deployment, environment,
     event::Told,
     failed, ledger,
-    row::{inconsistent, millis, time},
+    row::{inconsistent, millis},
     seam::{Stmt, sql},
 };
 use crate::{
     domain::{
         Time,
         deployment::DeploymentStatus,
-        id::{DeploymentId, EnvironmentId, EnvironmentKey, Iid, MergeRequestIid, ProjectId, ProjectKey},
-        link::{LinkTask, Revision, Shipped},
+        id::{DeploymentId, EnvironmentId, EnvironmentKey, MergeRequestIid, ProjectId, ProjectKey},
+        link::{LinkTask, Shipped},
         merge_request,
     },
     store::{Due, Linked, Result},
@@ -27,20 +27,12 @@ use crate::{
 /// How many commits one statement asks for.
 const CHUNK: usize = 500;
 
-/// A deployment that is to be linked, or that was.
+/// A deployment that is to be linked.
 #[derive(Debug, FromRow)]
 pub struct LinkRow {
     pub deployment_id: i64,
     pub attempts: i64,
     pub project_id: i64,
-    pub environment_id: i64,
-    pub iid: i64,
-    #[sqlx(rename = "ref")]
-    pub git_ref: String,
-    pub sha: String,
-    pub commit_sha: Option<String>,
-    pub status: String,
-    pub finished_at: i64,
     pub repository_path: Option<String>,
 }
 
@@ -67,9 +59,8 @@ pub async fn note<DB: Db>(
 
 fn select<DB: Db>() -> Stmt<DB> {
     sql::<DB>(
-        "SELECT w.deployment_id, w.attempts, d.project_id, d.environment_id, d.iid, d.ref, d.sha, d.commit_sha, \
-         d.status, d.finished_at, p.repository_path FROM link_work w CROSS JOIN deployments d CROSS JOIN projects p \
-         WHERE d.id = w.deployment_id AND p.id = d.project_id",
+        "SELECT w.deployment_id, w.attempts, d.project_id, p.repository_path FROM link_work w \
+         CROSS JOIN deployments d CROSS JOIN projects p WHERE d.id = w.deployment_id AND p.id = d.project_id",
     )
 }
 
@@ -89,31 +80,29 @@ pub async fn due<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<O
 
 async fn read<DB: Db>(connection: &mut DB::Connection, row: LinkRow) -> Result<Due> {
     let (id, project) = (DeploymentId(row.deployment_id), ProjectId(row.project_id));
-    let key = EnvironmentKey::Id(EnvironmentId(row.environment_id));
+    let found = deployment::find_by_id::<DB>(&mut *connection, project, id).await?;
+    let Some(deployment) = found.filter(|found| found.status == DeploymentStatus::Success) else {
+        return Ok(Due::Forget(id));
+    };
+    let key = EnvironmentKey::Id(deployment.environment.id);
     let environment = environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
-    let linked = environment
-        .as_ref()
-        .is_some_and(|environment| merge_request::is_linked(&environment.name, environment.tier));
-    if !linked || row.status != DeploymentStatus::Success.as_str() {
+    if !environment.is_some_and(|found| merge_request::is_linked(&found.name, found.tier)) {
         return Ok(Due::Forget(id));
     }
-    let environment = EnvironmentId(row.environment_id);
-    let previous = deployment::success_before::<DB>(&mut *connection, environment, Iid(row.iid)).await?;
+    let (environment, iid) = (deployment.environment.id, deployment.iid);
+    let previous = deployment::success_before::<DB>(&mut *connection, environment, iid).await?;
     let sent = commit::sent_with::<DB>(connection, id).await?;
+    let updated_at = deployment.updated_at;
+    let task = LinkTask::of(
+        &deployment,
+        row.repository_path,
+        previous.as_ref(),
+        &sent,
+        updated_at,
+    );
     Ok(Due::Link(Box::new(LinkTask {
-        deployment: id,
-        project,
-        repository: row.repository_path,
-        environment,
-        git_ref: row.git_ref,
-        revision: Revision {
-            sha: row.sha,
-            commit: row.commit_sha,
-        },
-        finished_at: time("deployments", "finished_at", id.0, row.finished_at)?,
-        previous: previous.map(|previous| (previous.id, Revision::of(&previous))),
-        sent: sent.into_iter().map(|commit| commit.id).collect(),
         attempts: u32::try_from(row.attempts).map_err(|_| inconsistent("link_work", "attempts", id.0))?,
+        ..task
     })))
 }
 
