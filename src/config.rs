@@ -4,6 +4,8 @@
 //! a value that is refused is reported with the name of its setting. Only the token has no flag, for command lines are
 //! seen by everybody on the machine.
 
+mod database;
+
 use std::{
     env, fmt, fs,
     net::SocketAddr,
@@ -15,6 +17,8 @@ use std::{
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use http::Uri;
+
+pub use database::StoreOptions;
 
 use crate::{first_start::ROOT_TOKEN_FILE, repository::Repositories};
 
@@ -121,57 +125,6 @@ impl FromStr for LogFilter {
     fn from_str(text: &str) -> Result<Self, String> {
         tracing_subscriber::EnvFilter::try_new(text).map_err(|error| error.to_string())?;
         Ok(Self(text.to_owned()))
-    }
-}
-
-/// Where what is recorded is kept.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Store")]
-pub struct StoreOptions {
-    /// The folder for the database and the first administrator's token; made if it is missing
-    #[arg(
-        long,
-        env = "GATEHOUSE_DATA_DIR",
-        default_value = "./data",
-        value_name = "FOLDER"
-    )]
-    pub data_dir: PathBuf,
-
-    /// The database: `sqlite://PATH` [default: gatehouse.db in the data folder]
-    #[arg(
-        long,
-        env = "GATEHOUSE_DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
-    pub database_url: Option<Secret>,
-}
-
-impl StoreOptions {
-    /// A store in `data_dir`, in the place that is the default.
-    pub fn within(data_dir: &Path) -> Self {
-        Self {
-            data_dir: data_dir.to_owned(),
-            database_url: None,
-        }
-    }
-
-    /// The database's URL.
-    ///
-    /// Checked here and not when it is read: the error that clap makes would show the URL, and with it its password.
-    pub fn database_url(&self) -> Result<String, Error> {
-        let Some(url) = &self.database_url else {
-            let file = self.data_dir.join("gatehouse.db");
-            let file = file
-                .to_str()
-                .ok_or_else(|| refused("--data-dir", "the name is not UTF-8"))?;
-            return Ok(format!("sqlite:{file}"));
-        };
-        let url = url.expose();
-        match url.strip_prefix("sqlite:") {
-            Some(path) if path != ":memory:" && !path.contains('?') => Ok(url.to_owned()),
-            _ => Err(refused("--database-url", "it must be sqlite: and a path")),
-        }
     }
 }
 
@@ -497,36 +450,6 @@ mod tests {
             error.starts_with("GATEHOUSE_TOKEN: neither it nor --token-file is set"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn a_store_is_named_by_its_url_or_found_in_the_data_folder() {
-        let store = |url: Option<&str>| StoreOptions {
-            data_dir: PathBuf::from("my data"),
-            database_url: url.map(Secret::new),
-        };
-        for (url, expected) in [
-            (None, Ok("sqlite:my data/gatehouse.db")),
-            (
-                Some("sqlite:///var/lib/gatehouse.db"),
-                Ok("sqlite:///var/lib/gatehouse.db"),
-            ),
-            (
-                Some("postgres://db/gatehouse"),
-                Err("--database-url: it must be sqlite: and a path"),
-            ),
-            (
-                Some("sqlite::memory:"),
-                Err("--database-url: it must be sqlite: and a path"),
-            ),
-            (
-                Some("sqlite://a.db?mode=ro"),
-                Err("--database-url: it must be sqlite: and a path"),
-            ),
-        ] {
-            let url = store(url).database_url().map_err(|error| error.to_string());
-            assert_eq!(url, expected.map(str::to_owned).map_err(str::to_owned));
-        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ use crate::{
         },
     },
     repository::Repositories,
-    store::{self, StoreError},
+    store::{self, Location, StoreError},
 };
 
 /// The services that health is told of.
@@ -99,18 +99,16 @@ pub enum ServerError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Opens the store that `database_url` names (`sqlite:PATH`), sets the use cases up on it and on the repositories that can
-/// be attached, and on the first start
-/// creates the administrator. Answers the use cases and, if the administrator is new, the file with their token (see
+/// Opens a store, sets the use cases up on it and on the repositories that can be attached, and on the first start creates the administrator. Answers the use cases and, if the administrator is new, the file with their token (see
 /// [`first_start`]).
 pub async fn open_app(
-    database_url: &str,
+    location: &Location,
     data_dir: &Path,
     clock: Arc<dyn Clock>,
     repositories: Repositories,
 ) -> Result<(App, Option<PathBuf>), ServerError> {
-    let store = store::open(database_url).await.map_err(ServerError::Store)?;
-    let app = App::new(store, clock, repositories);
+    let opened = store::open(location).await.map_err(ServerError::Store)?;
+    let app = App::new(opened.store, clock, repositories).with_replica(opened.replica);
     let root_token = first_start::ensure_administrator(&app, data_dir).await?;
     Ok((app, root_token))
 }

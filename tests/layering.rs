@@ -58,7 +58,7 @@ const ONE_PLACE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "sqlx::query",
-        &["store/sqlite.rs", "store/sql/plans.rs"],
+        &["store/sqlite.rs", "store/postgres.rs", "store/sql/plans.rs"],
         "statements go through the seam",
     ),
     ("FOR UPDATE", &[], "the locking UPDATE is the portable form"),

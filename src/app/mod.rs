@@ -40,6 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct App {
     store: Arc<dyn Store>,
+    replica: Option<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     repositories: Repositories,
 }
@@ -59,9 +60,16 @@ impl App {
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, repositories: Repositories) -> Self {
         Self {
             store,
+            replica: None,
             clock,
             repositories,
         }
+    }
+
+    /// With a copy of the store that may lag behind.
+    #[must_use]
+    pub fn with_replica(self, replica: Option<Arc<dyn Store>>) -> Self {
+        Self { replica, ..self }
     }
 
     /// The store.

@@ -12,8 +12,8 @@ pub struct Options {
 
 /// Migrates the database, making it if it is not there. The administrator is left to the first start.
 pub async fn run(options: Options) -> Result<(), Error> {
-    let url = serve::prepare(&options.store)?;
-    store::migrate(&url)
+    let location = serve::prepare(&options.store)?;
+    store::migrate(&location)
         .await
         .map_err(|error| Error::Store(error.into()))?;
     console::say("the database is up to date");

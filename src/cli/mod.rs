@@ -199,8 +199,10 @@ pub enum Error {
 mod tests {
     use clap::{CommandFactory as _, error::ErrorKind};
 
+    use std::path::Path;
+
     use super::*;
-    use crate::config::LogFormat;
+    use crate::{config::LogFormat, store::Location};
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split_whitespace())
@@ -216,7 +218,10 @@ mod tests {
         let serve = parse("gatehouse").unwrap().serve;
         assert_eq!(serve.grpc.grpc_listen, "127.0.0.1:50051".parse().unwrap());
         assert_eq!(serve.rest.rest_listen, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(serve.store.database_url().unwrap(), "sqlite:./data/gatehouse.db");
+        match serve.store.location().unwrap() {
+            Location::Sqlite(file) => assert_eq!(file, Path::new("./data/gatehouse.db")),
+            other @ Location::Postgres(_) => panic!("{other:?}"),
+        }
         assert!(!serve.rest.trust_proxy);
     }
 
@@ -286,9 +291,12 @@ mod tests {
 
     #[test]
     fn a_refused_database_url_is_not_repeated_for_it_may_hold_a_password() {
-        let cli = parse("gatehouse --database-url=postgres://me:secret@db/gatehouse").unwrap();
-        let error = cli.serve.store.database_url().unwrap_err();
-        assert_eq!(error.to_string(), "--database-url: it must be sqlite: and a path");
+        let cli = parse("gatehouse --database-url=mysql://me:secret@db/gatehouse").unwrap();
+        let error = cli.serve.store.location().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--database-url: it must begin with sqlite: or postgres://"
+        );
         assert!(!format!("{cli:?}").contains("secret"));
     }
 

@@ -27,6 +27,7 @@ use crate::{
     config::{self, GrpcUrl, RepositoryOptions, StoreOptions, TargetOptions, TimeOptions},
     repository::Repositories,
     rest, server,
+    store::Location,
 };
 
 /// The options of `gatehouse`.
@@ -142,14 +143,14 @@ pub async fn open_by(
     clock: Arc<dyn Clock>,
     repositories: Repositories,
 ) -> Result<(App, Option<PathBuf>), Error> {
-    let url = prepare(store)?;
-    server::open_app(&url, &store.data_dir, clock, repositories)
+    let location = prepare(store)?;
+    server::open_app(&location, &store.data_dir, clock, repositories)
         .await
         .map_err(|error| Error::Store(error.into()))
 }
 
-/// Makes the data folder, for nobody else's eyes, and returns the database's URL.
-pub fn prepare(store: &StoreOptions) -> Result<String, Error> {
+/// Makes the data folder, for nobody else's eyes, and returns where the store is.
+pub fn prepare(store: &StoreOptions) -> Result<Location, Error> {
     let folder = store.data_dir.as_path();
     DirBuilder::new()
         .recursive(true)
@@ -159,7 +160,7 @@ pub fn prepare(store: &StoreOptions) -> Result<String, Error> {
             action: format!("make the folder {}", folder.display()),
             source,
         })?;
-    Ok(store.database_url()?)
+    Ok(store.location()?)
 }
 
 /// An address that is ours, before anything is served there.

@@ -10,11 +10,12 @@
 //!
 //! Names: `_find` answers `None` for what is not there, `_list` a page, `_change` takes a closure.
 
+pub mod postgres;
 pub mod sql;
 pub mod sqlite;
 pub mod wake;
 
-use std::{path::Path, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -45,6 +46,7 @@ use crate::domain::{
     protection::{Nameable, ProtectedEnvironment},
     token::{SecretHash, Token},
 };
+pub use sql::schema::SchemaError;
 use wake::Subscription;
 
 /// Why the store did not do it.
@@ -56,6 +58,12 @@ pub enum StoreError {
     /// The store is occupied or cannot be reached; nothing was changed.
     #[error("the store is busy or away")]
     Unavailable(#[source] sqlx::Error),
+    /// The database did not answer in time; nothing was changed.
+    #[error("the store does not answer")]
+    Timeout(#[source] sqlx::Error),
+    /// The connection broke, again and again; nothing was changed.
+    #[error("the connection to the store is lost")]
+    Lost(#[source] sqlx::Error),
     /// Other transactions were in the way several times; nothing was changed.
     #[error("other changes were in the way")]
     Conflict(#[source] sqlx::Error),
@@ -72,12 +80,12 @@ pub enum StoreError {
         /// The row.
         id: i64,
     },
-    /// A schema that this version does not know.
-    #[error("the schema does not fit this version")]
-    Schema(#[from] sqlx::migrate::MigrateError),
-    /// A URL that names no store.
-    #[error("the database URL must be of the form sqlite:PATH")]
-    Url,
+    /// A schema that this version cannot serve.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A migration failed; it is undone.
+    #[error("the schema could not be brought up to date")]
+    Migration(#[source] sqlx::migrate::MigrateError),
     /// A defect.
     #[error("the store failed")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -87,7 +95,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(error) => error,
-            StoreError::Unavailable(_) => {
+            StoreError::Unavailable(_) | StoreError::Timeout(_) | StoreError::Lost(_) => {
                 Error::caused(Reason::StoreUnavailable, "the store is busy or away", error)
             }
             StoreError::Conflict(_) => {
@@ -98,32 +106,53 @@ impl From<StoreError> for Error {
                 "the change may or may not have happened",
                 error,
             ),
-            StoreError::Inconsistent { .. }
-            | StoreError::Schema(_)
-            | StoreError::Url
-            | StoreError::Other(_) => Error::caused(Reason::Internal, "internal error", error),
+            StoreError::Schema(ref problem) => {
+                let text = problem.to_string();
+                Error::caused(Reason::StoreUnavailable, text, error)
+            }
+            StoreError::Inconsistent { .. } | StoreError::Migration(_) | StoreError::Other(_) => {
+                Error::caused(Reason::Internal, "internal error", error)
+            }
         }
     }
 }
 
-/// Opens the store that `url` names: `sqlite:PATH`, with or without `//`. It is made if it is not there, and its schema
-/// brought up to date.
-pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(sqlite::open(file_of(url)?).await?))
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// In a file on this machine.
+    Sqlite(PathBuf),
+    /// On a PostgreSQL server.
+    Postgres(Box<postgres::Settings>),
 }
 
-/// Brings the schema of the store that `url` names up to date.
-pub async fn migrate(url: &str) -> Result<()> {
-    sqlite::migrate(file_of(url)?).await
+/// A store that is open.
+pub struct Opened {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// A copy of it that may lag behind, for reads.
+    pub replica: Option<Arc<dyn Store>>,
 }
 
-fn file_of(url: &str) -> Result<&Path> {
-    let path = url.strip_prefix("sqlite:").ok_or(StoreError::Url)?;
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() {
-        Err(StoreError::Url)
-    } else {
-        Ok(Path::new(path))
+/// Opens a store.
+///
+/// A SQLite store is made if it is not there, and its schema brought up to date. A PostgreSQL store, which others may be
+/// serving just now, has to have a schema that this version can serve.
+pub async fn open(location: &Location) -> Result<Opened> {
+    match location {
+        Location::Sqlite(file) => Ok(Opened {
+            store: Arc::new(sqlite::open(file).await?),
+            replica: None,
+        }),
+        Location::Postgres(settings) => postgres::open(settings).await,
+    }
+}
+
+/// Brings the schema of a store up to date; a SQLite store is made if it is not there.
+pub async fn migrate(location: &Location) -> Result<()> {
+    match location {
+        Location::Sqlite(file) => sqlite::migrate(file).await,
+        Location::Postgres(settings) => postgres::migrate(settings).await,
     }
 }
 
@@ -453,6 +482,32 @@ pub enum Due {
     Forget(DeploymentId),
 }
 
+/// Work that one server does for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Who does it.
+    pub holder: String,
+    /// Counted up as long as the holder lives.
+    pub beat: i64,
+}
+
+/// How far a store is, as seen from a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// How many changes the project has had; none: there is no such project.
+    pub project: Option<i64>,
+    /// How many changes the directory has had.
+    pub directory: i64,
+}
+
+impl Position {
+    /// Whether everything that is seen at `other` is seen here.
+    pub fn reaches(self, other: Self) -> bool {
+        // A project comes and goes with the directory.
+        self.directory >= other.directory && self.project >= other.project
+    }
+}
+
 /// What came of linking a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Linked {
@@ -674,11 +729,27 @@ pub trait Store: Send + Sync + 'static {
         shipped: &Shipped,
     ) -> Result<Vec<MergeRequestIid>>;
 
+    /// Whether other servers may be at work on the same store.
+    fn is_shared(&self) -> bool;
+
+    /// The lease of that name, if anybody ever took it.
+    async fn lease_find(&self, name: &str) -> Result<Option<Lease>>;
+
+    /// Takes a lease for `holder`, or lets it beat on, if it is still as it was seen; answers whether it was.
+    async fn lease_take(&self, name: &str, holder: &str, seen: Option<Lease>) -> Result<bool>;
+
+    /// Forgets answers to requests from longer ago than a repeat may come, up to `limit` of them; answers how many.
+    async fn request_prune(&self, now: Time, limit: i64) -> Result<u64>;
+
+    /// How far the store is, as seen from a project. Of a store and a copy of it, the one is as new as the other for that
+    /// project if it is as far.
+    async fn position(&self, project: ProjectId) -> Result<Position>;
+
     /// Lets one wait for events of these projects, and for their end. Made before the logs are read, nothing that is
     /// not read goes unnoticed.
     fn subscribe(&self, projects: &[ProjectId]) -> Subscription;
 
-    /// Whether the store answers; for health checks.
+    /// Whether the store answers and can be served; for health checks.
     async fn ping(&self) -> Result<()>;
 
     /// Waits for changes under way and lets go of every connection.

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use sqlx::{
-    Connection as _, SqlStr, Sqlite, SqliteConnection,
+    SqlStr, Sqlite, SqliteConnection, SqlitePool,
     migrate::Migrator,
     sqlite::{
         SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -11,12 +11,17 @@ use sqlx::{
     },
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Result, StoreError,
     sql::{
         Db, SqlStore,
-        seam::{Class, Driver},
+        connections::{Connections, Doubts},
+        schema::{self, Level},
+        seam::{Class, Driver, Opening, Openings},
     },
+    wake::Wake,
 };
 
 /// The schema's history.
@@ -55,33 +60,67 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 
 /// Opens the store in `file`, making it if it is not there, and brings its schema up to date.
 pub async fn open(file: &Path) -> Result<SqlStore<Sqlite>> {
+    migrate(file).await?;
     let writer = pool(1)
         .connect_with(options(file))
         .await
         .map_err(StoreError::Unavailable)?;
-    MIGRATIONS.run(&writer).await?;
     let reader = pool(READERS)
         .connect_with(options(file).pragma("query_only", "ON"))
         .await
         .map_err(StoreError::Unavailable)?;
-    Ok(SqlStore::new(writer, reader))
+    Ok(on(writer, reader))
+}
+
+/// A store on these connections, of which one writes.
+pub fn on(writer: SqlitePool, reader: SqlitePool) -> SqlStore<Sqlite> {
+    // A plain BEGIN would read first and then fail at once when another writer came between. As there is one writer at a
+    // time, it has every lock.
+    let write = Opening::new("BEGIN IMMEDIATE");
+    let connections = Connections {
+        writer,
+        reader,
+        openings: Openings {
+            read: None,
+            moment: Opening::new("BEGIN"),
+            write_project: write.clone(),
+            write_directory: write.clone(),
+            write,
+        },
+        patience: None,
+        doubts: Doubts::default(),
+    };
+    SqlStore::new(connections, Wake::default(), CancellationToken::new())
 }
 
 /// Brings the schema of the store in `file` up to date, making the store if it is not there.
 ///
 /// On a connection of its own: what the planner is told of the tables is read when a connection opens.
 pub async fn migrate(file: &Path) -> Result<()> {
-    let mut connection = SqliteConnection::connect_with(&options(file))
+    let pool = pool(1)
+        .connect_with(options(file))
         .await
         .map_err(StoreError::Unavailable)?;
-    MIGRATIONS.run(&mut connection).await?;
-    connection.close().await.map_err(StoreError::Unavailable)
+    let level = {
+        let mut connection = pool.acquire().await.map_err(StoreError::Unavailable)?;
+        schema::level::<Sqlite>(&mut connection).await?
+    };
+    if let Level::Behind(_) = level {
+        MIGRATIONS.run(&pool).await.map_err(StoreError::Migration)?;
+    }
+    pool.close().await;
+    Ok(())
 }
 
 impl Driver for Sqlite {
-    // A plain BEGIN would read first and then fail at once when another writer came between.
-    const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
-    const BEGIN_READ: &'static str = "BEGIN";
+    const NAME: &'static str = "sqlite";
+    const SHARED: bool = false;
+    const MIGRATIONS_TABLES: &'static str =
+        "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+
+    fn migrations() -> &'static Migrator {
+        &MIGRATIONS
+    }
 
     async fn rows(
         connection: &mut SqliteConnection,
@@ -133,6 +172,8 @@ impl Db for Sqlite {}
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Connection as _;
+
     use super::*;
 
     /// `.cargo/config.toml` says why.

@@ -12,6 +12,102 @@ use tokio::sync::Notify;
 
 use crate::domain::id::ProjectId;
 
+/// What may have happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// Where something may have happened.
+    pub projects: BTreeSet<ProjectId>,
+    /// Whether something may have become due to be linked.
+    pub link_work: bool,
+}
+
+impl News {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.projects.is_empty() && !self.link_work
+    }
+}
+
+/// Wakes those who wait on a store: in this process, and by its outbox those in others.
+#[derive(Debug, Clone, Default)]
+pub struct Wake {
+    events: WakeUps,
+    linker: Arc<Notify>,
+    outbox: Option<Outbox>,
+}
+
+impl Wake {
+    /// One that also puts what it tells into an outbox.
+    pub fn with_outbox(outbox: Outbox) -> Self {
+        Self {
+            outbox: Some(outbox),
+            ..Self::default()
+        }
+    }
+
+    /// Tells what happened by this process.
+    pub fn tell(&self, news: News) {
+        if let Some(outbox) = &self.outbox {
+            outbox.put(&news);
+        }
+        self.hear(news);
+    }
+
+    /// Hears of what happened elsewhere.
+    pub fn hear(&self, news: News) {
+        if news.link_work {
+            self.linker.notify_one();
+        }
+        self.events.wake(news.projects);
+    }
+
+    /// Lets one wait for what happens in these projects.
+    pub fn subscribe(&self, projects: impl IntoIterator<Item = ProjectId>) -> Subscription {
+        self.events.subscribe(projects)
+    }
+
+    /// Returns when something may have become due to be linked since this was last asked.
+    pub async fn linker_told(&self) {
+        self.linker.notified().await;
+    }
+
+    /// The projects on which somebody waits.
+    pub fn awaited(&self) -> BTreeSet<ProjectId> {
+        self.events.awaited()
+    }
+}
+
+/// News on their way to other processes: what comes while some are being sent goes together with the next.
+#[derive(Debug, Clone, Default)]
+pub struct Outbox(Arc<(Mutex<News>, Notify)>);
+
+impl Outbox {
+    fn put(&self, news: &News) {
+        if news.is_empty() {
+            return;
+        }
+        let (held, notify) = &*self.0;
+        {
+            let mut held = lock(held);
+            held.projects.extend(&news.projects);
+            held.link_work |= news.link_work;
+        }
+        notify.notify_one();
+    }
+
+    /// Waits for news and takes all there are.
+    pub async fn take(&self) -> News {
+        let (held, notify) = &*self.0;
+        loop {
+            let news = std::mem::take(&mut *lock(held));
+            if !news.is_empty() {
+                return news;
+            }
+            notify.notified().await;
+        }
+    }
+}
+
 /// Everyone who waits, by the projects they wait on. Holds nothing about projects on which nobody waits.
 #[derive(Debug, Clone, Default)]
 pub struct WakeUps(Arc<Mutex<Registry>>);
@@ -52,6 +148,15 @@ impl WakeUps {
             projects,
             bell,
         }
+    }
+
+    /// The projects on which somebody waits.
+    pub fn awaited(&self) -> BTreeSet<ProjectId> {
+        lock(&self.0)
+            .waiting
+            .keys()
+            .map(|&(project, _)| project)
+            .collect()
     }
 
     /// Wakes who waits on these projects, and nobody else.

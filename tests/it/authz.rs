@@ -3,6 +3,7 @@
 //! The outcome is the text file `snapshots/authz.txt`, to be read next to contract 1.1. `UPDATE_GOLDEN=1` rewrites it.
 //! Mutations only check (`validate_only`), so that no cell affects another.
 
+use crate::support::engine::Engine;
 use std::{collections::BTreeSet, fmt::Write as _, future::Future, path::Path, pin::Pin};
 
 use gatehouse::pb::{
@@ -852,7 +853,7 @@ fn camel(method: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let roles = everybody(&server).await;
     let (_, victim) = server.user("victim").await;
     let victim_token = role(&server, "victim", "victim", victim).await.token_id;

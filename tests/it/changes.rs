@@ -1,5 +1,6 @@
 //! New deployments against the project's repository, and what deployments bring.
 
+use crate::support::engine::Engine;
 use std::fs;
 
 use gatehouse::pb::v1::{self as pb, AccessLevel, ChangesSource, DeploymentStatus as S};
@@ -26,7 +27,7 @@ struct Forge {
 
 impl Forge {
     async fn new() -> Self {
-        let (world, root) = World::with_repositories().await;
+        let (world, root) = World::with_repositories(Engine::Sqlite).await;
         let repo = Repo::new(&root.path().join("web"));
         let request = pb::AttachRepositoryRequest {
             project: Some(project_id(world.project.id)),
@@ -318,7 +319,7 @@ async fn what_a_deployment_brings_is_what_git_lists_between_it_and_the_success_b
 
 #[tokio::test]
 async fn without_a_repository_the_commits_that_were_sent_are_told() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut client = world.server.deployments(&world.developer);
     let bare = world.record("qa", S::Success).await;
     let told = changes(&world, &world.reporter, bare.id, 10, "").await.unwrap();

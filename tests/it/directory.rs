@@ -1,5 +1,6 @@
 //! Users, groups and projects, black box.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, Visibility, user_ref};
 
 use crate::support::{TestServer, group_at, project_at, project_id, reason, user_named, violations};
@@ -52,7 +53,7 @@ fn create_project(group: &str, path: &str) -> pb::CreateProjectRequest {
 
 #[tokio::test]
 async fn only_administrators_make_change_and_delete_users() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (_, ann) = server.user("ann").await;
     let mut calls = server.directory(&ann);
     assert_eq!(
@@ -78,7 +79,7 @@ async fn only_administrators_make_change_and_delete_users() {
 
 #[tokio::test]
 async fn a_username_is_unique_whatever_its_case() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let mut calls = server.directory(&server.root);
     calls.create_user(create_user("Ann")).await.unwrap();
     let taken = calls.create_user(create_user("aNN")).await;
@@ -97,7 +98,7 @@ async fn a_username_is_unique_whatever_its_case() {
 
 #[tokio::test]
 async fn an_upsert_creates_once_and_changes_then() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let mut calls = server.directory(&server.root);
     let upsert = pb::UpdateUserRequest {
         name: Some("Ann".into()),
@@ -142,7 +143,7 @@ async fn an_upsert_creates_once_and_changes_then() {
 
 #[tokio::test]
 async fn everyone_may_see_what_a_user_tells_of_themself() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (_, bob) = server.user("bob").await;
     let profile = |location: &str| pb::UserProfile {
         bio: "Ships things".into(),
@@ -194,7 +195,7 @@ async fn everyone_may_see_what_a_user_tells_of_themself() {
 
 #[tokio::test]
 async fn a_private_address_is_for_administrators_and_its_owner() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (_, ann) = server.user("ann").await;
     let (_, bob) = server.user("bob").await;
     let set = pb::UpdateUserRequest {
@@ -222,7 +223,7 @@ async fn a_private_address_is_for_administrators_and_its_owner() {
 
 #[tokio::test]
 async fn the_last_administrator_can_leave_only_when_there_is_another() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let mut calls = server.directory(&server.root);
     let delete = pb::DeleteUserRequest {
         user: Some(user_named("root")),
@@ -257,7 +258,7 @@ async fn the_last_administrator_can_leave_only_when_there_is_another() {
 
 #[tokio::test]
 async fn users_are_listed_by_id_page_by_page() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     for name in ["a_one", "a_two", "abc", "other"] {
         server
             .directory(&server.root)
@@ -289,7 +290,7 @@ async fn users_are_listed_by_id_page_by_page() {
 
 #[tokio::test]
 async fn groups_and_projects_share_one_space_of_paths() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     server.group("acme").await;
     server.group("acme/shop").await;
     let web = server.project("acme/web", Visibility::Private).await;
@@ -335,7 +336,7 @@ async fn groups_and_projects_share_one_space_of_paths() {
 
 #[tokio::test]
 async fn renaming_a_group_renames_everything_below_it() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     for path in ["acme", "acme/shop", "acme/shop/ops", "acme2"] {
         server.group(path).await;
     }
@@ -375,7 +376,7 @@ async fn renaming_a_group_renames_everything_below_it() {
 
 #[tokio::test]
 async fn a_group_goes_only_when_nothing_is_in_it() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     server.group("acme").await;
     let web = server.project("acme/web", Visibility::Private).await;
     let mut calls = server.directory(&server.root);
@@ -408,7 +409,7 @@ async fn a_group_goes_only_when_nothing_is_in_it() {
 
 #[tokio::test]
 async fn groups_are_nested_twenty_deep_and_no_deeper() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let mut path = "g".to_owned();
     server.group(&path).await;
     for _ in 1..20 {
@@ -424,7 +425,7 @@ async fn groups_are_nested_twenty_deep_and_no_deeper() {
 
 #[tokio::test]
 async fn an_upsert_by_path_needs_what_creating_needs() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     server.group("acme").await;
     server.group("acme/hidden").await;
     let (_, mona) = server.user("mona").await;
@@ -484,7 +485,7 @@ async fn an_upsert_by_path_needs_what_creating_needs() {
 
 #[tokio::test]
 async fn a_maintainer_changes_a_project_and_an_owner_who_may_see_it() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     server.group("acme").await;
     let web = server.project("acme/web", Visibility::Private).await;
     let (_, mona) = server.user("mona").await;
@@ -535,7 +536,7 @@ async fn a_maintainer_changes_a_project_and_an_owner_who_may_see_it() {
 
 #[tokio::test]
 async fn a_repeated_request_is_answered_as_before() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let mut calls = server.directory(&server.root);
     let request = pb::CreateUserRequest {
         request_id: "once".into(),

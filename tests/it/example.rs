@@ -1,5 +1,6 @@
 //! The example deployer, a shell script with curl, in front of a real server.
 
+use crate::support::engine::Engine;
 use std::{
     process::{Command, Output, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -22,7 +23,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let world = World::new().await;
+        let world = World::new(Engine::Sqlite).await;
         let request = pb::ProtectEnvironmentRequest {
             container: Some(in_project("acme/web")),
             name: "production".into(),

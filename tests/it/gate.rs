@@ -1,5 +1,6 @@
 //! The gate, black box: what is held, who lets it go, what everyone is told of it.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, AccessLevel, ApprovalStatus, DeploymentStatus};
 use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
@@ -24,7 +25,7 @@ struct Gated {
 
 impl Gated {
     async fn new() -> Self {
-        let world = World::new().await;
+        let world = World::new(Engine::Sqlite).await;
         let mut ids = Vec::new();
         for name in ["qa-group", "security-group"] {
             ids.push(world.server.group(name).await.id);

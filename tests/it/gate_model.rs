@@ -2,6 +2,7 @@
 //! After every step each deployment stands as the model says: nothing stays blocked that the rules in force would
 //! release, and nothing is let go that they hold at that moment.
 
+use crate::support::engine::Engine;
 mod model;
 mod steps;
 
@@ -76,7 +77,7 @@ fn outcome<T>(answer: Result<T, Status>) -> Result<T, String> {
 
 impl History {
     async fn begin(seed: u64) -> Self {
-        let server = TestServer::start().await;
+        let server = TestServer::start(Engine::Sqlite).await;
         let mut group_ids = Vec::new();
         for group in GROUPS {
             group_ids.push(server.group(group).await.id);

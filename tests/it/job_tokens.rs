@@ -1,5 +1,6 @@
 //! The tokens of jobs, black box: what they are good for, where, and for how long.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{
     self as pb, DeploymentStatus as D, JobStatus as J, deployment_service_client::DeploymentServiceClient,
 };
@@ -20,7 +21,7 @@ struct Running {
 
 impl Running {
     async fn new() -> Self {
-        let world = World::new().await;
+        let world = World::new(Engine::Sqlite).await;
         let request = announcing(world.project.id, "production", draft(657, J::Running));
         let mut deployments = world.server.deployments(&world.developer);
         let made = deployments.create_deployment(request).await.unwrap().into_inner();

@@ -1,5 +1,6 @@
 //! Jobs, black box: what they do to their deployments, and what the gate does to them.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, ApprovalStatus, DeploymentStatus as D, JobStatus as J};
 use prost_types::Timestamp;
 use tonic::{Response, Status};
@@ -21,7 +22,7 @@ struct Site {
 impl Site {
     async fn new() -> Self {
         Self {
-            world: World::new().await,
+            world: World::new(Engine::Sqlite).await,
         }
     }
 

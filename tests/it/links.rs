@@ -1,5 +1,6 @@
 //! Which merge requests a deployment shipped, checked against what the real git says of the same history.
 
+use crate::support::engine::Engine;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -39,7 +40,7 @@ struct Forge {
 
 impl Forge {
     async fn new() -> Self {
-        let (world, root) = World::with_repositories().await;
+        let (world, root) = World::with_repositories(Engine::Sqlite).await;
         let repo = Repo::new(&root.path().join("web"));
         Self {
             world,
@@ -158,7 +159,7 @@ async fn succeed(world: &World, request: pb::CreateDeploymentRequest) -> pb::Dep
 
 /// How much is still to be linked.
 async fn backlog(world: &World) -> i64 {
-    let file = world.server.folder.path().join("gatehouse.db");
+    let file = world.server.place.folder.path().join("gatehouse.db");
     let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
         .await
         .unwrap();
@@ -406,7 +407,7 @@ fn digits(digit: char) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_repository_the_commits_that_were_sent_and_equal_shas_tell() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let merged = |traces: Traces| pb::MergeRequestReport {
         title: "A change".into(),
         state: State::Merged.into(),

@@ -1,5 +1,6 @@
 //! Memberships and shares, and what they let people see, black box.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, AccessLevel, Visibility};
 
 use crate::support::{
@@ -54,7 +55,7 @@ async fn seen(server: &TestServer, token: &str) -> (Vec<String>, Vec<String>) {
 
 #[tokio::test]
 async fn lists_hold_what_the_caller_could_also_get() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     for path in ["acme", "acme/shop", "partner", "partner/crew"] {
         server.group(path).await;
     }
@@ -135,7 +136,7 @@ async fn lists_hold_what_the_caller_could_also_get() {
 
 #[tokio::test]
 async fn a_viewer_learns_what_they_are_to_a_project() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     server.group("acme").await;
     server.group("crew").await;
     server.project("acme/web", Visibility::Private).await;
@@ -168,7 +169,7 @@ async fn a_viewer_learns_what_they_are_to_a_project() {
 
 #[tokio::test]
 async fn members_are_managed_from_above_and_everyone_may_leave() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     server.group("acme").await;
     server.project("acme/web", Visibility::Private).await;
     let web = || in_project("acme/web");
@@ -245,7 +246,7 @@ async fn members_are_managed_from_above_and_everyone_may_leave() {
 
 #[tokio::test]
 async fn a_membership_that_is_given_again_has_another_etag() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     server.group("acme").await;
     server.user("ann").await;
     let mut calls = server.directory(&server.root);
@@ -288,7 +289,7 @@ async fn a_membership_that_is_given_again_has_another_etag() {
 
 #[tokio::test]
 async fn a_share_is_made_changed_listed_and_ended() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     for path in ["acme", "acme/shop", "crew", "crew/hidden"] {
         server.group(path).await;
     }

@@ -129,7 +129,7 @@ async fn counted(file: &std::path::Path) -> (SqlStore<Sqlite>, Arc<AtomicU64>) {
         .connect_with(sqlite::options(file))
         .await
         .unwrap();
-    (SqlStore::new(pool.clone(), pool), steps)
+    (sqlite::on(pool.clone(), pool), steps)
 }
 
 fn at(deployment: i64) -> Option<Time> {

@@ -1,6 +1,7 @@
 //! Every kind of change that can free a blocked deployment does so at once: a vote that stopped counting counts again, a
 //! rule that held goes.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{
     self as pb, AccessLevel, ApprovalStatus, DeploymentStatus, EnvironmentTier, UserState, Visibility,
     environment_ref,
@@ -188,7 +189,7 @@ fn self_approval(allow: bool) -> Change {
 async fn whatever_makes_the_votes_enough_releases_at_once() {
     use Change::{Member, Protect, Share, Tier, Unprotect, User};
     let (guest, reporter) = (Some(AccessLevel::Guest), Some(AccessLevel::Reporter));
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     for group in ["qa", "crew", "band"] {
         world.server.group(group).await;
     }
@@ -330,7 +331,7 @@ async fn whatever_makes_the_votes_enough_releases_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_longer_protected_is_free() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     protect(&world, in_project(WEB), "eu", vec![role(40)]).await;
     let id = world.record("eu", DeploymentStatus::Running).await.id;
     assert_eq!(found(&world, id).await, (DeploymentStatus::Blocked, 1));

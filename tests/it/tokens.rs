@@ -1,5 +1,6 @@
 //! Tokens, black box.
 
+use crate::support::engine::Engine;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -33,7 +34,7 @@ fn in_hours(hours: i64) -> Timestamp {
 
 #[tokio::test]
 async fn a_secret_is_shown_once_and_works() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (id, ann) = server.user("ann").await;
     let mut calls = server.tokens(&ann);
     let request = pb::CreateTokenRequest {
@@ -64,7 +65,7 @@ async fn a_secret_is_shown_once_and_works() {
 #[tokio::test]
 async fn a_token_ends_by_expiry_or_revocation_and_not_after_its_creator() {
     let clock = Arc::new(ManualClock::at(begin()));
-    let server = TestServer::start_with(Arc::<ManualClock>::clone(&clock)).await;
+    let server = TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await;
     let (_, ann) = server.user("ann").await;
     let short = pb::CreateTokenRequest {
         expires_at: Some(in_hours(1)),
@@ -112,7 +113,7 @@ async fn a_token_ends_by_expiry_or_revocation_and_not_after_its_creator() {
 
 #[tokio::test]
 async fn tokens_of_others_are_for_administrators() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (_, ann) = server.user("ann").await;
     let (_, bob) = server.user("bob").await;
     let mut calls = server.tokens(&bob);
@@ -153,7 +154,7 @@ async fn tokens_of_others_are_for_administrators() {
 
 #[tokio::test]
 async fn a_bad_token_is_refused_with_its_fields_and_a_reading_one_makes_none() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (_, reader) = server.user_with("reader", &[TokenScope::ReadApi]).await;
     let mut calls = server.tokens(&server.root);
     let bad = pb::CreateTokenRequest {

@@ -1,5 +1,6 @@
 //! A store that an earlier version made opens under this one, and everything in it reads as before.
 
+use crate::support::engine::Engine;
 use std::path::Path;
 
 use gatehouse::{
@@ -11,6 +12,7 @@ use gatehouse::{
         page::PageRequest,
     },
     pb::v1::{self as pb, DeploymentStatus as S, Visibility},
+    store::Location,
     store::{self, Store, sqlite},
 };
 use sqlx::{Connection as _, SqliteConnection, migrate::Migrator};
@@ -19,7 +21,7 @@ use crate::support::{World, group_at, in_project, project_at, user_named};
 
 /// Something of everything that the first version kept.
 async fn history() -> World {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let root = &world.server.root;
     for (environment, status) in [
         ("production", S::Created),
@@ -132,12 +134,17 @@ fn page<C>() -> PageRequest<C> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_first_version_kept_reads_as_before() {
     let world = history().await;
-    let present = world.server.folder.path().join("gatehouse.db");
+    let present = world.server.place.folder.path().join("gatehouse.db");
     let folder = tempfile::tempdir().unwrap();
     let upgraded = folder.path().join("gatehouse.db");
     as_first_made(&present, &upgraded).await;
 
-    let open = async |file: &Path| store::open(&format!("sqlite:{}", file.display())).await.unwrap();
+    let open = async |file: &Path| {
+        store::open(&Location::Sqlite(file.to_owned()))
+            .await
+            .unwrap()
+            .store
+    };
     let (before, after) = (open(&present).await, open(&upgraded).await);
     let root = before
         .user_find(&UserKey::Name("root".into()))

@@ -1,5 +1,6 @@
 //! Waiting for a deployment, black box.
 
+use crate::support::engine::Engine;
 use std::time::Duration;
 
 use gatehouse::{
@@ -119,7 +120,7 @@ async fn delete(world: &World, deployment: &pb::Deployment) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_returns_when_the_deployment_gets_there_or_cannot_any_more() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     for (until, steps, outcome) in [
         (FINISHED, &[S::Running, S::Success][..], WaitOutcome::Met),
         (status(S::Success), &[S::Running, S::Success], WaitOutcome::Met),
@@ -141,7 +142,7 @@ async fn a_wait_returns_when_the_deployment_gets_there_or_cannot_any_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_at_the_gate_goes_on_with_the_last_approval() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     protect(&world).await;
     for _ in 0..10 {
         let held = world.record("production", S::Running).await;
@@ -163,7 +164,7 @@ async fn who_waits_at_the_gate_goes_on_with_the_last_approval() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_at_the_gate_goes_on_when_a_change_elsewhere_lifts_it() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     protect(&world).await;
     let held = world.record("production", S::Running).await;
     let waiting = meanwhile(&world, insist(&held, APPROVED));
@@ -209,7 +210,7 @@ async fn who_waits_at_the_gate_goes_on_when_a_change_elsewhere_lifts_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_when_what_it_is_for_is_deleted() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let made = world.record("staging", S::Created).await;
     let waiting = meanwhile(&world, wait(&made, FINISHED));
     delete(&world, &made).await;
@@ -232,7 +233,7 @@ async fn a_wait_ends_when_what_it_is_for_is_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_does_not_outlive_the_right_to_see() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let made = world.record("staging", S::Created).await;
     let waiting = meanwhile(&world, wait(&made, FINISHED));
     let gone = pb::DeleteMembershipRequest {
@@ -257,7 +258,7 @@ fn told(answer: Waited) -> (Code, String, String, Option<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_insists_is_refused_unless_the_condition_holds() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     protect(&world).await;
     let rejected = world.record("production", S::Running).await;
     let waiting = meanwhile(&world, insist(&rejected, APPROVED));
@@ -318,7 +319,7 @@ async fn who_insists_is_refused_unless_the_condition_holds() {
 
 #[tokio::test]
 async fn what_cannot_be_waited_for_is_refused() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let made = world.record("staging", S::Success).await;
     let good = wait(&made, FINISHED);
     let timeout = |seconds, nanos| pb::WaitDeploymentRequest {
@@ -385,7 +386,7 @@ async fn what_cannot_be_waited_for_is_refused() {
 
 #[tokio::test]
 async fn a_wait_outlasts_the_limit_of_calls_but_not_the_deadline_of_its_caller() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let held = world.record("staging", S::Created).await;
     let hurry = CancellationToken::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

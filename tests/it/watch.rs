@@ -1,5 +1,6 @@
 //! The event log and watching it, black box.
 
+use crate::support::engine::Engine;
 use std::{pin::pin, sync::Arc};
 
 use chrono::{DateTime, TimeDelta};
@@ -170,7 +171,7 @@ async fn history(world: &World) -> [i64; 3] {
 
 #[tokio::test]
 async fn the_log_tells_what_happened_in_order_by_whom_and_from_what_to_what() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let [first, _, third] = history(&world).await;
     let events = log(&world, None, 100).await;
     assert_eq!(seqs(&events), (1..=9).collect::<Vec<_>>());
@@ -213,7 +214,7 @@ async fn the_log_tells_what_happened_in_order_by_whom_and_from_what_to_what() {
 
 #[tokio::test]
 async fn a_list_and_a_watch_let_the_same_through_their_filter() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let [first, second, _] = history(&world).await;
     let filter = |environment: Option<&str>, deployment_id: Option<i64>, kinds: &[K]| pb::EventFilter {
         environment: environment.map(str::to_owned),
@@ -251,7 +252,7 @@ async fn a_list_and_a_watch_let_the_same_through_their_filter() {
 
 #[tokio::test]
 async fn what_a_filter_passes_over_is_passed_over_for_good() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     history(&world).await;
     let request = pb::WatchEventsRequest {
         filter: Some(pb::EventFilter {
@@ -279,7 +280,7 @@ async fn what_a_filter_passes_over_is_passed_over_for_good() {
 
 #[tokio::test]
 async fn a_watch_starts_now_or_at_the_beginning_or_where_another_broke_off() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let id = world.project.id;
     history(&world).await;
     let mut watcher = Watcher::open(&world.server, &world.reporter, from_now(id))
@@ -309,7 +310,7 @@ async fn a_watch_starts_now_or_at_the_beginning_or_where_another_broke_off() {
 
 #[tokio::test]
 async fn while_nothing_happens_there_are_heartbeats() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let request = from_now(world.project.id);
     let mut watcher = Watcher::open(&world.server, &world.reporter, request)
         .await
@@ -324,7 +325,7 @@ async fn while_nothing_happens_there_are_heartbeats() {
 
 #[tokio::test]
 async fn one_stream_tells_of_several_projects_each_in_its_order() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let other = world.server.project("acme/api", pb::Visibility::Private).await;
     let root = world.server.root.clone();
     let both = pb::WatchEventsRequest {
@@ -378,7 +379,7 @@ async fn one_stream_tells_of_several_projects_each_in_its_order() {
 
 #[tokio::test]
 async fn a_resume_token_is_for_its_projects_and_filter_only() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let other = world.server.project("acme/api", pb::Visibility::Private).await;
     let root = &world.server.root;
     let request = from_now(world.project.id);
@@ -445,7 +446,7 @@ async fn a_resume_token_is_for_its_projects_and_filter_only() {
 
 #[tokio::test]
 async fn what_cannot_be_watched_or_listed_is_refused() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let good = watch(world.project.id);
     let interval = |seconds, nanos| pb::WatchEventsRequest {
         heartbeat_interval: Some(prost_types::Duration { seconds, nanos }),
@@ -549,7 +550,7 @@ async fn write(world: Arc<World>, number: usize, stop: CancellationToken) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_watcher_cut_off_a_thousand_times_has_seen_exactly_the_log() {
     const CUTS: usize = 1_000;
-    let world = Arc::new(World::new().await);
+    let world = Arc::new(World::new(Engine::Sqlite).await);
     history(&world).await;
     let stop = CancellationToken::new();
     let mut writers = JoinSet::new();
@@ -589,7 +590,7 @@ async fn a_watcher_cut_off_a_thousand_times_has_seen_exactly_the_log() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn slow_readers_miss_nothing_and_keep_nobody_waiting() {
     const WINDOW: u32 = 16_384;
-    let world = Arc::new(World::new().await);
+    let world = Arc::new(World::new(Engine::Sqlite).await);
     let request = watch(world.project.id);
     let stop = CancellationToken::new();
     let mut writers = JoinSet::new();
@@ -625,7 +626,7 @@ async fn slow_readers_miss_nothing_and_keep_nobody_waiting() {
 async fn a_watch_does_not_outlive_the_right_to_watch() {
     let begin = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let clock = Arc::new(ManualClock::at(begin));
-    let server = TestServer::start_with(Arc::<ManualClock>::clone(&clock)).await;
+    let server = TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await;
     let world = World::on(server).await;
     let server = &world.server;
     let root = server.root.clone();
@@ -707,7 +708,7 @@ async fn a_watch_does_not_outlive_the_right_to_watch() {
 
 #[tokio::test]
 async fn when_the_server_stops_watches_and_waits_end_at_once() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let made = world.record("production", S::Created).await;
     let watcher = Watcher::open(&world.server, &world.reporter, from_now(world.project.id))
         .await

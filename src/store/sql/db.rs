@@ -3,13 +3,16 @@
 use super::{
     commit::CommitRow,
     job::JobRow,
+    lease::LeaseRow,
     link::LinkRow,
     merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
+    project::{MarkRow, PositionRow},
     row::{
         ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
         GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
         ShareRow, TokenRow, UserRow, ViewRow,
     },
+    schema::InstallationRow,
     seam::{Carries, Driver, Reads},
 };
 
@@ -34,15 +37,19 @@ pub trait Db:
     + Reads<GroupLevelRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
+    + Reads<InstallationRow>
     + Reads<JobRow>
     + Reads<LabelRow>
+    + Reads<LeaseRow>
     + Reads<LevelRow>
     + Reads<LinkRow>
     + Reads<LockRow>
+    + Reads<MarkRow>
     + Reads<MembershipRow>
     + Reads<MergeRequestPersonRow>
     + Reads<MergeRequestRow>
     + Reads<PlaceRow>
+    + Reads<PositionRow>
     + Reads<ProjectRow>
     + Reads<ProtectionRow>
     + Reads<ReactionRow>

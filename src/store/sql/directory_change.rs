@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Work,
+    Db, Keep, Lock, Work,
     event::Told,
     failed,
     gate::Touched,
@@ -50,6 +50,8 @@ pub struct Change {
 
 #[async_trait]
 impl<DB: Db> Work<DB> for Change {
+    const LOCK: Lock = Lock::Directory;
+
     type Output = Done<DirectoryAnswer>;
 
     async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)> {
@@ -359,6 +361,8 @@ pub struct Bootstrap {
 
 #[async_trait]
 impl<DB: Db> Work<DB> for Bootstrap {
+    const LOCK: Lock = Lock::Directory;
+
     type Output = Option<User>;
 
     async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<(Self::Output, Keep)> {

@@ -1,7 +1,5 @@
 //! The project's event log: one row for each change, in the transaction that makes it.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -21,35 +19,27 @@ use crate::{
         id::{DeploymentId, EnvironmentId, GroupId, Iid, ProjectId, UserId},
         protection::ProtectedEnvironment,
     },
-    store::{Result, StoreError},
+    store::{Result, StoreError, wake::News},
 };
 
 /// What a transaction tells of: who waits for it is woken once it is committed.
 #[derive(Debug, Default)]
-pub struct Told {
-    projects: BTreeSet<ProjectId>,
-    link_work: bool,
-}
+pub struct Told(News);
 
 impl Told {
     /// Notes a project.
     pub fn note(&mut self, project: ProjectId) {
-        self.projects.insert(project);
+        self.0.projects.insert(project);
     }
 
     /// Notes that there is something to link.
     pub fn link_work(&mut self) {
-        self.link_work = true;
+        self.0.link_work = true;
     }
 
-    /// Whether there is something to link.
-    pub fn has_link_work(&self) -> bool {
-        self.link_work
-    }
-
-    /// The projects.
-    pub fn into_projects(self) -> BTreeSet<ProjectId> {
-        self.projects
+    /// What is told.
+    pub fn into_news(self) -> News {
+        self.0
     }
 }
 

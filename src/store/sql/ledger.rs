@@ -32,9 +32,11 @@ pub async fn lock<DB: Db>(
     key: &ProjectKey,
     now: Time,
 ) -> Result<Option<LockRow>> {
-    let stmt =
-        sql::<DB>("UPDATE projects SET latest_at = CASE WHEN latest_at > $1 THEN latest_at ELSE $1 END")
-            .bind(millis(now));
+    let stmt = sql::<DB>(
+        "UPDATE projects SET changes = changes + 1, \
+             latest_at = CASE WHEN latest_at > $1 THEN latest_at ELSE $1 END",
+    )
+    .bind(millis(now));
     let stmt = match key {
         ProjectKey::Id(id) => stmt.push_bind(" WHERE id = ", id.0),
         ProjectKey::Path(path) => stmt.push_bind(" WHERE full_path_key = ", path.to_lowercase()),

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::FromRow;
 
 use super::{
-    Db, Keep, Work, commit, deployment, environment,
+    Db, Keep, Lock, Work, commit, deployment, environment,
     event::Told,
     failed, ledger,
     row::{inconsistent, millis},
@@ -185,6 +185,8 @@ pub struct Link {
 
 #[async_trait]
 impl<DB: Db> Work<DB> for Link {
+    const LOCK: Lock = Lock::Project;
+
     type Output = Linked;
 
     async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<(Linked, Keep)> {
@@ -237,6 +239,8 @@ pub struct PutOff {
 
 #[async_trait]
 impl<DB: Db> Work<DB> for PutOff {
+    const LOCK: Lock = Lock::None;
+
     type Output = ();
 
     async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<((), Keep)> {
@@ -255,6 +259,8 @@ pub struct Forget(pub DeploymentId);
 
 #[async_trait]
 impl<DB: Db> Work<DB> for Forget {
+    const LOCK: Lock = Lock::None;
+
     type Output = ();
 
     async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<((), Keep)> {

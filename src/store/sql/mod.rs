@@ -3,6 +3,7 @@
 
 mod approval;
 mod commit;
+pub mod connections;
 mod db;
 mod deployment;
 mod directory_change;
@@ -11,6 +12,7 @@ mod event;
 mod gate;
 mod group;
 mod job;
+mod lease;
 mod ledger;
 mod link;
 mod membership;
@@ -19,22 +21,19 @@ mod page;
 mod person;
 #[cfg(test)]
 mod plans;
-mod project;
+pub mod project;
 mod project_change;
 mod protection;
 mod request;
 mod row;
+pub mod schema;
 pub mod seam;
 mod share;
 mod token;
 mod user;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use sqlx::{Pool, Transaction, pool::PoolConnection};
-use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use db::Db;
 
@@ -64,133 +63,59 @@ use crate::{
         token::{SecretHash, Token},
     },
     store::{
-        Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Due, Linked, ProjectAnswer,
-        ProjectState, Result, Select, Store, StoreError, Terms, Wanted,
-        wake::{Subscription, WakeUps},
+        Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Due, Lease, Linked, Position,
+        ProjectAnswer, ProjectState, Result, Select, Store, StoreError, Terms, Wanted,
+        wake::{Subscription, Wake},
     },
 };
-use event::Told;
+use connections::{Connections, Ended, Keep, Lock, Work, reading};
 use seam::{Class, Stmt, sql};
 
-/// How often a change is tried when other transactions are in the way.
-const ATTEMPTS: usize = 4;
-
-/// A store on one engine. Writes go through `writer`; SQLite gives it a single connection.
+/// A store on one engine.
 pub struct SqlStore<DB: Db> {
-    writer: Pool<DB>,
-    reader: Pool<DB>,
+    connections: Connections<DB>,
     tasks: TaskTracker,
     wake: Wake,
-}
-
-/// Who is to be woken by what was committed.
-#[derive(Clone, Default)]
-struct Wake {
-    events: WakeUps,
-    linker: Arc<Notify>,
-}
-
-impl Wake {
-    fn up(&self, told: Told) {
-        if told.has_link_work() {
-            self.linker.notify_one();
-        }
-        self.events.wake(told.into_projects());
-    }
-}
-
-/// Work inside a write transaction; may be done again on another one.
-#[async_trait]
-trait Work<DB: Db>: Send + Sync + 'static {
-    /// What comes of it, and whether to keep it.
-    type Output: Send + 'static;
-
-    async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)>;
-}
-
-/// Whether a transaction's changes are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    Yes,
-    No,
+    closing: CancellationToken,
 }
 
 impl<DB: Db> SqlStore<DB> {
-    /// A store on these pools; they may be the same.
-    pub fn new(writer: Pool<DB>, reader: Pool<DB>) -> Self {
+    /// A store on these connections. `closing` is cancelled when it is closed.
+    pub fn new(connections: Connections<DB>, wake: Wake, closing: CancellationToken) -> Self {
         Self {
-            writer,
-            reader,
+            connections,
             tasks: TaskTracker::new(),
-            wake: Wake::default(),
+            wake,
+            closing,
         }
-    }
-
-    /// The pool that reads.
-    pub fn reader(&self) -> &Pool<DB> {
-        &self.reader
-    }
-
-    async fn read(&self) -> Result<PoolConnection<DB>> {
-        self.reader.acquire().await.map_err(failed::<DB>)
-    }
-
-    /// A transaction whose reads all see the same moment. It ends with what is returned.
-    async fn moment(&self) -> Result<Transaction<'static, DB>> {
-        self.reader.begin_with(DB::BEGIN_READ).await.map_err(failed::<DB>)
     }
 
     /// Does `work` in a write transaction of its own, on a task of its own: a caller that goes away in the middle can
     /// neither tear a transaction nor leave its outcome open.
     async fn write<W: Work<DB>>(&self, work: W) -> Result<W::Output> {
-        let (writer, wake) = (self.writer.clone(), self.wake.clone());
+        let (connections, wake) = (self.connections.clone(), self.wake.clone());
+        let written = async move {
+            match connections.write(&work).await {
+                Ended::Without(outcome) => outcome,
+                // Also where the outcome is unknown: who is woken looks for themself.
+                Ended::Perhaps(outcome, told) => {
+                    wake.tell(told.into_news());
+                    outcome
+                }
+            }
+        };
         self.tasks
-            .spawn(async move { write_retrying(&writer, &work, &wake).await })
+            .spawn(written)
             .await
             .map_err(|error| StoreError::Other(error.into()))?
     }
 }
 
-async fn write_retrying<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W, wake: &Wake) -> Result<W::Output> {
-    let mut attempt = 1;
-    loop {
-        match write_once(writer, work, wake).await {
-            Err(StoreError::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
-            outcome => return outcome,
-        }
-    }
-}
-
-async fn write_once<DB: Db, W: Work<DB>>(writer: &Pool<DB>, work: &W, wake: &Wake) -> Result<W::Output> {
-    let mut told = Told::default();
-    let mut transaction: Transaction<'static, DB> =
-        writer.begin_with(DB::BEGIN_WRITE).await.map_err(failed::<DB>)?;
-    let (output, keep) = match work.run(&mut transaction, &mut told).await {
-        Ok(done) => done,
-        Err(error) => {
-            transaction.rollback().await.map_err(failed::<DB>)?;
-            return Err(error);
-        }
-    };
-    match keep {
-        Keep::No => transaction.rollback().await.map_err(failed::<DB>)?,
-        Keep::Yes => {
-            let committed = transaction.commit().await;
-            // Also where the outcome is unknown: who is woken looks for themself.
-            wake.up(told);
-            committed.map_err(|error| match DB::classify(&error) {
-                Class::Gone => StoreError::OutcomeUnknown(error),
-                _ => failed::<DB>(error),
-            })?;
-        }
-    }
-    Ok(output)
-}
-
 /// What an engine's error means to the caller.
-fn failed<DB: Db>(error: sqlx::Error) -> StoreError {
+pub fn failed<DB: Db>(error: sqlx::Error) -> StoreError {
     match DB::classify(&error) {
-        Class::Busy | Class::Gone => StoreError::Unavailable(error),
+        Class::Busy => StoreError::Unavailable(error),
+        Class::Gone => StoreError::Lost(error),
         Class::Conflict => StoreError::Conflict(error),
         Class::Other => StoreError::Other(Box::new(error)),
     }
@@ -237,11 +162,15 @@ async fn count<DB: Db>(
 #[async_trait]
 impl<DB: Db> Store for SqlStore<DB> {
     async fn token_find(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
-        token::find_by_secret::<DB>(&mut *self.read().await?, hash).await
+        reading!(self.connections, Once, |connection| token::find_by_secret::<DB>(
+            connection, hash
+        ))
     }
 
     async fn token_find_by_id(&self, id: TokenId) -> Result<Option<(Token, User)>> {
-        token::find_with_user::<DB>(&mut *self.read().await?, id).await
+        reading!(self.connections, Once, |connection| token::find_with_user::<DB>(
+            connection, id
+        ))
     }
 
     async fn token_touch(&self, id: TokenId, at: Time) -> Result<()> {
@@ -249,11 +178,15 @@ impl<DB: Db> Store for SqlStore<DB> {
     }
 
     async fn token_list(&self, user: UserId, page: &PageRequest<TokenId>) -> Result<Page<Token, TokenId>> {
-        token::page::<DB>(&mut *self.read().await?, user, page).await
+        reading!(self.connections, Once, |connection| token::page::<DB>(
+            connection, user, page
+        ))
     }
 
     async fn user_find(&self, key: &UserKey) -> Result<Option<User>> {
-        user::find_by_key::<DB>(&mut *self.read().await?, key).await
+        reading!(self.connections, Once, |connection| user::find_by_key::<DB>(
+            connection, key
+        ))
     }
 
     async fn user_list(
@@ -261,11 +194,15 @@ impl<DB: Db> Store for SqlStore<DB> {
         search: Option<&str>,
         page: &PageRequest<UserId>,
     ) -> Result<Page<User, UserId>> {
-        user::page::<DB>(&mut *self.read().await?, search, page).await
+        reading!(self.connections, Once, |connection| user::page::<DB>(
+            connection, search, page
+        ))
     }
 
     async fn group_find(&self, key: &GroupKey, viewer: UserId) -> Result<Option<GroupView>> {
-        group::view::<DB>(&mut *self.read().await?, key, viewer).await
+        reading!(self.connections, Once, |connection| group::view::<DB>(
+            connection, key, viewer
+        ))
     }
 
     async fn group_list(
@@ -274,7 +211,9 @@ impl<DB: Db> Store for SqlStore<DB> {
         parent: Option<GroupId>,
         page: &PageRequest<GroupId>,
     ) -> Result<Page<Group, GroupId>> {
-        group::page::<DB>(&mut *self.read().await?, viewer, parent, page).await
+        reading!(self.connections, Once, |connection| group::page::<DB>(
+            connection, viewer, parent, page
+        ))
     }
 
     async fn project_list(
@@ -283,11 +222,17 @@ impl<DB: Db> Store for SqlStore<DB> {
         group: Option<GroupId>,
         page: &PageRequest<ProjectId>,
     ) -> Result<Page<Project, ProjectId>> {
-        project::page::<DB>(&mut *self.read().await?, viewer, group, page).await
+        reading!(self.connections, Once, |connection| project::page::<DB>(
+            connection, viewer, group, page
+        ))
     }
 
     async fn membership_find(&self, container: Container, user: UserId) -> Result<Option<Membership>> {
-        membership::find_by_user::<DB>(&mut *self.read().await?, container, user).await
+        reading!(
+            self.connections,
+            Once,
+            |connection| membership::find_by_user::<DB>(connection, container, user)
+        )
     }
 
     async fn membership_list(
@@ -295,11 +240,15 @@ impl<DB: Db> Store for SqlStore<DB> {
         container: Container,
         page: &PageRequest<UserId>,
     ) -> Result<Page<Membership, UserId>> {
-        membership::page::<DB>(&mut *self.read().await?, container, page).await
+        reading!(self.connections, Once, |connection| membership::page::<DB>(
+            connection, container, page
+        ))
     }
 
     async fn share_find(&self, container: Container, group: GroupId) -> Result<Option<GroupShare>> {
-        share::find_by_group::<DB>(&mut *self.read().await?, container, group).await
+        reading!(self.connections, Once, |connection| share::find_by_group::<DB>(
+            connection, container, group
+        ))
     }
 
     async fn share_list(
@@ -307,7 +256,9 @@ impl<DB: Db> Store for SqlStore<DB> {
         container: Container,
         page: &PageRequest<GroupId>,
     ) -> Result<Page<GroupShare, GroupId>> {
-        share::page::<DB>(&mut *self.read().await?, container, page).await
+        reading!(self.connections, Once, |connection| share::page::<DB>(
+            connection, container, page
+        ))
     }
 
     async fn directory_change(
@@ -330,7 +281,9 @@ impl<DB: Db> Store for SqlStore<DB> {
     }
 
     async fn project_find(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<ProjectView>> {
-        project::view::<DB>(&mut *self.read().await?, key, viewer).await
+        reading!(self.connections, Once, |connection| project::view::<DB>(
+            connection, key, viewer
+        ))
     }
 
     async fn environment_find(
@@ -338,7 +291,11 @@ impl<DB: Db> Store for SqlStore<DB> {
         project: ProjectId,
         key: &EnvironmentKey,
     ) -> Result<Option<Environment>> {
-        environment::find_by_key::<DB>(&mut *self.read().await?, project, key).await
+        reading!(
+            self.connections,
+            Once,
+            |connection| environment::find_by_key::<DB>(connection, project, key)
+        )
     }
 
     async fn environment_list(
@@ -347,25 +304,39 @@ impl<DB: Db> Store for SqlStore<DB> {
         filter: &EnvironmentFilter,
         page: &PageRequest<EnvironmentId>,
     ) -> Result<Page<Environment, EnvironmentId>> {
-        environment::page::<DB>(&mut *self.read().await?, project, filter, page).await
+        reading!(self.connections, Once, |connection| environment::page::<DB>(
+            connection, project, filter, page
+        ))
     }
 
     async fn deployment_find(&self, project: ProjectId, id: DeploymentId) -> Result<Option<Deployment>> {
-        deployment::find_by_id::<DB>(&mut *self.moment().await?, project, id).await
+        reading!(
+            self.connections,
+            AtOneMoment,
+            |connection| deployment::find_by_id::<DB>(connection, project, id)
+        )
     }
 
     async fn deployment_find_by_job(&self, project: ProjectId, id: JobId) -> Result<Option<Deployment>> {
-        deployment::find_by_job::<DB>(&mut *self.moment().await?, project, id).await
+        reading!(self.connections, AtOneMoment, |connection| {
+            deployment::find_by_job::<DB>(connection, project, id)
+        })
     }
 
     async fn deployment_last_success(&self, environment: EnvironmentId) -> Result<Option<Deployment>> {
-        deployment::last_success::<DB>(&mut *self.moment().await?, environment).await
+        reading!(self.connections, AtOneMoment, |connection| {
+            deployment::last_success::<DB>(connection, environment)
+        })
     }
 
     async fn gate_find(&self, view: &ProjectView, id: DeploymentId, viewer: &User) -> Result<Option<Gate>> {
-        let mut moment = self.moment().await?;
         let person = Person::of(viewer.clone(), view.standing);
-        gate::find::<DB>(&mut moment, &view.project, id, Some(person)).await
+        reading!(self.connections, AtOneMoment, |connection| gate::find::<DB>(
+            connection,
+            &view.project,
+            id,
+            Some(person.clone())
+        ))
     }
 
     async fn gate_list_blocked(
@@ -375,7 +346,11 @@ impl<DB: Db> Store for SqlStore<DB> {
         size: i64,
         wanted: &Wanted,
     ) -> Result<Page<Gate, DeploymentId>> {
-        gate::blocked_page::<DB>(&mut *self.moment().await?, viewer, after, size, wanted).await
+        reading!(
+            self.connections,
+            AtOneMoment,
+            |connection| gate::blocked_page::<DB>(connection, viewer, after, size, wanted)
+        )
     }
 
     async fn person_list(
@@ -385,7 +360,13 @@ impl<DB: Db> Store for SqlStore<DB> {
         after: UserId,
         size: i64,
     ) -> Result<Vec<Person>> {
-        person::page::<DB>(&mut *self.moment().await?, project, protections, after, size).await
+        reading!(self.connections, AtOneMoment, |connection| person::page::<DB>(
+            connection,
+            project,
+            protections,
+            after,
+            size
+        ))
     }
 
     async fn protection_find(
@@ -393,7 +374,9 @@ impl<DB: Db> Store for SqlStore<DB> {
         container: Container,
         name: &str,
     ) -> Result<Option<ProtectedEnvironment>> {
-        protection::find_by_name::<DB>(&mut *self.moment().await?, container, name).await
+        reading!(self.connections, AtOneMoment, |connection| {
+            protection::find_by_name::<DB>(connection, container, name)
+        })
     }
 
     async fn protection_list(
@@ -401,7 +384,11 @@ impl<DB: Db> Store for SqlStore<DB> {
         container: Container,
         page: &PageRequest<String>,
     ) -> Result<Page<ProtectedEnvironment, String>> {
-        protection::page::<DB>(&mut *self.moment().await?, container, page).await
+        reading!(
+            self.connections,
+            AtOneMoment,
+            |connection| protection::page::<DB>(connection, container, page)
+        )
     }
 
     async fn deployment_list(
@@ -410,7 +397,11 @@ impl<DB: Db> Store for SqlStore<DB> {
         query: &DeploymentQuery,
         page: &PageRequest<DeploymentPosition>,
     ) -> Result<Page<Deployment, DeploymentPosition>> {
-        deployment::page::<DB>(&mut *self.moment().await?, project, query, page).await
+        reading!(
+            self.connections,
+            AtOneMoment,
+            |connection| deployment::page::<DB>(connection, project, query, page)
+        )
     }
 
     async fn merge_request_find(
@@ -418,7 +409,9 @@ impl<DB: Db> Store for SqlStore<DB> {
         project: ProjectId,
         iid: MergeRequestIid,
     ) -> Result<Option<MergeRequest>> {
-        merge_request::find_by_iid::<DB>(&mut *self.moment().await?, project, iid).await
+        reading!(self.connections, AtOneMoment, |connection| {
+            merge_request::find_by_iid::<DB>(connection, project, iid)
+        })
     }
 
     async fn merge_request_list(
@@ -428,7 +421,11 @@ impl<DB: Db> Store for SqlStore<DB> {
         query: &MergeRequestQuery,
         page: &PageRequest<MergeRequestPosition>,
     ) -> Result<Page<MergeRequest, MergeRequestPosition>> {
-        merge_request::page::<DB>(&mut *self.moment().await?, project, shipped_by, query, page).await
+        reading!(self.connections, AtOneMoment, |connection| merge_request::page::<
+            DB,
+        >(
+            connection, project, shipped_by, query, page
+        ))
     }
 
     async fn merge_request_deployments(
@@ -436,7 +433,9 @@ impl<DB: Db> Store for SqlStore<DB> {
         id: MergeRequestId,
         page: &PageRequest<DeploymentId>,
     ) -> Result<Page<Deployment, DeploymentId>> {
-        deployment::page_that_shipped::<DB>(&mut *self.moment().await?, id, page).await
+        reading!(self.connections, AtOneMoment, |connection| {
+            deployment::page_that_shipped::<DB>(connection, id, page)
+        })
     }
 
     async fn project_change(
@@ -456,24 +455,34 @@ impl<DB: Db> Store for SqlStore<DB> {
     }
 
     async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<Vec<Event>> {
-        event::read::<DB>(&mut *self.read().await?, project, after, size).await
+        reading!(self.connections, Once, |connection| event::read::<DB>(
+            connection, project, after, size
+        ))
     }
 
     async fn event_last(&self, project: ProjectId) -> Result<Option<i64>> {
-        event::last::<DB>(&mut *self.read().await?, project).await
+        reading!(self.connections, Once, |connection| event::last::<DB>(
+            connection, project
+        ))
     }
 
     async fn deployment_before(&self, deployment: &Deployment) -> Result<Option<Deployment>> {
         let (environment, iid) = (deployment.environment.id, deployment.iid);
-        deployment::success_before::<DB>(&mut *self.moment().await?, environment, iid).await
+        reading!(self.connections, AtOneMoment, |connection| {
+            deployment::success_before::<DB>(connection, environment, iid)
+        })
     }
 
     async fn deployment_commits(&self, id: DeploymentId) -> Result<Vec<Commit>> {
-        commit::sent_with::<DB>(&mut *self.read().await?, id).await
+        reading!(self.connections, Once, |connection| commit::sent_with::<DB>(
+            connection, id
+        ))
     }
 
     async fn link_due(&self, now: Time) -> Result<Option<Due>> {
-        link::due::<DB>(&mut *self.moment().await?, now).await
+        reading!(self.connections, AtOneMoment, |connection| link::due::<DB>(
+            connection, now
+        ))
     }
 
     async fn link(&self, task: &LinkTask, shipped: Shipped, now: Time) -> Result<Linked> {
@@ -490,7 +499,7 @@ impl<DB: Db> Store for SqlStore<DB> {
     }
 
     async fn link_told(&self) {
-        self.wake.linker.notified().await;
+        self.wake.linker_told().await;
     }
 
     async fn link_preview(
@@ -499,25 +508,53 @@ impl<DB: Db> Store for SqlStore<DB> {
         environment: EnvironmentId,
         shipped: &Shipped,
     ) -> Result<Vec<MergeRequestIid>> {
-        link::would_link::<DB>(&mut *self.moment().await?, project, environment, shipped).await
+        reading!(
+            self.connections,
+            AtOneMoment,
+            |connection| link::would_link::<DB>(connection, project, environment, shipped)
+        )
+    }
+
+    fn is_shared(&self) -> bool {
+        DB::SHARED
+    }
+
+    async fn lease_find(&self, name: &str) -> Result<Option<Lease>> {
+        reading!(self.connections, Once, |connection| lease::find::<DB>(
+            connection, name
+        ))
+    }
+
+    async fn lease_take(&self, name: &str, holder: &str, seen: Option<Lease>) -> Result<bool> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        self.write(lease::Take { name, holder, seen }).await
+    }
+
+    async fn request_prune(&self, now: Time, limit: i64) -> Result<u64> {
+        self.write(request::Prune { now, limit }).await
+    }
+
+    async fn position(&self, project: ProjectId) -> Result<Position> {
+        reading!(self.connections, Once, |connection| project::position::<DB>(
+            connection, project
+        ))
     }
 
     fn subscribe(&self, projects: &[ProjectId]) -> Subscription {
-        self.wake.events.subscribe(projects.iter().copied())
+        self.wake.subscribe(projects.iter().copied())
     }
 
     async fn ping(&self) -> Result<()> {
-        sql::<DB>("SELECT CAST(1 AS BIGINT)")
-            .one::<(i64,)>(&mut *self.read().await?)
-            .await
-            .map(drop)
-            .map_err(failed::<DB>)
+        reading!(self.connections, Once, |connection| schema::check::<DB>(
+            connection
+        ))
     }
 
     async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        self.writer.close().await;
-        self.reader.close().await;
+        self.closing.cancel();
+        self.connections.writer.close().await;
+        self.connections.reader.close().await;
     }
 }

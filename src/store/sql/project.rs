@@ -1,5 +1,9 @@
 //! Projects: reading them as a user meets them, writing their own fields.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::FromRow;
+
 use super::{
     Db, failed, find,
     group::{Level, seen_through},
@@ -15,7 +19,7 @@ use crate::{
         id::{GroupId, ProjectId, ProjectKey, UserId},
         page::{Page, PageRequest},
     },
-    store::Result,
+    store::{Position, Result},
 };
 
 /// The columns of a [`super::row::ProjectRow`].
@@ -61,6 +65,51 @@ pub async fn view<DB: Db>(
         }
     };
     find::<DB, ViewRow, ProjectView>(connection, stmt).await
+}
+
+/// What tells whether these projects have changed: two numbers that only grow. What is not there has none.
+pub async fn marks<DB: Db>(
+    connection: &mut DB::Connection,
+    projects: &BTreeSet<ProjectId>,
+) -> Result<BTreeMap<ProjectId, i64>> {
+    let rows: Vec<MarkRow> = sql::<DB>("SELECT id, last_event + changes AS mark FROM projects WHERE id")
+        .push_in(projects.iter().map(|project| project.0))
+        .all(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (ProjectId(row.id), row.mark))
+        .collect())
+}
+
+/// Changes when a project does.
+#[derive(Debug, FromRow)]
+pub struct MarkRow {
+    id: i64,
+    mark: i64,
+}
+
+/// How far a store is.
+#[derive(Debug, FromRow)]
+pub struct PositionRow {
+    project: Option<i64>,
+    directory: i64,
+}
+
+/// How far a store is, as seen from a project.
+pub async fn position<DB: Db>(connection: &mut DB::Connection, project: ProjectId) -> Result<Position> {
+    let row: PositionRow = sql::<DB>(
+        "SELECT (SELECT changes FROM projects WHERE id = $1) AS project, changes AS directory FROM directory WHERE id = 1",
+    )
+    .bind(project.0)
+    .one(connection)
+    .await
+    .map_err(failed::<DB>)?;
+    Ok(Position {
+        project: row.project,
+        directory: row.directory,
+    })
 }
 
 /// A page of the projects that `viewer` may see, by id; of those directly in `group`, if there is one.

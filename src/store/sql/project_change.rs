@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Work, approval, deployment, environment,
+    Db, Keep, Lock, Work, approval, deployment, environment,
     event::Told,
     gate, job,
     ledger::{self, Ledger},
@@ -47,6 +47,8 @@ pub struct Change {
 
 #[async_trait]
 impl<DB: Db> Work<DB> for Change {
+    const LOCK: Lock = Lock::Project;
+
     type Output = Done<ProjectAnswer>;
 
     async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)> {

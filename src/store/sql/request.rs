@@ -1,9 +1,12 @@
 //! Requests that carried an id: their answers, kept for a day.
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
 
 use super::{
-    Db, failed,
+    Db, Keep, Lock, Work,
+    event::Told,
+    failed,
     row::{RequestRow, millis},
     seam::sql,
 };
@@ -17,8 +20,6 @@ use crate::{
 
 /// How long an answer is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);
-/// How many outdated answers each new one clears away, so that the table stays small without a job of its own.
-const CLEARED: i64 = 8;
 
 /// The answer that was given to this request, if it is a repeat; a refusal, if the id was used for something else.
 pub async fn replay<DB: Db, A>(connection: &mut DB::Connection, terms: &Terms<A>) -> Result<Option<Vec<u8>>> {
@@ -53,7 +54,6 @@ pub async fn remember<DB: Db, A>(
     let Some(request) = &terms.request else {
         return Ok(());
     };
-    clear::<DB>(connection, terms.now).await?;
     let kept = sql::<DB>(
         "INSERT INTO requests (user_id, request_id, fingerprint, answer, created_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (user_id, request_id) DO UPDATE SET fingerprint = excluded.fingerprint, \
@@ -75,15 +75,30 @@ pub async fn remember<DB: Db, A>(
     Ok(())
 }
 
-async fn clear<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<()> {
-    sql::<DB>(
-        "DELETE FROM requests WHERE (user_id, request_id) IN \
-         (SELECT user_id, request_id FROM requests WHERE created_at <= $1 ORDER BY created_at LIMIT $2)",
-    )
-    .bind(millis(now - KEPT))
-    .bind(CLEARED)
-    .run(connection)
-    .await
-    .map_err(failed::<DB>)?;
-    Ok(())
+/// Forgets answers that are older than they are kept.
+pub struct Prune {
+    /// The time.
+    pub now: Time,
+    /// How many at most.
+    pub limit: i64,
+}
+
+#[async_trait]
+impl<DB: Db> Work<DB> for Prune {
+    const LOCK: Lock = Lock::None;
+
+    type Output = u64;
+
+    async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<(u64, Keep)> {
+        let forgotten = sql::<DB>(
+            "DELETE FROM requests WHERE (user_id, request_id) IN \
+             (SELECT user_id, request_id FROM requests WHERE created_at <= $1 ORDER BY created_at LIMIT $2)",
+        )
+        .bind(millis(self.now - KEPT))
+        .bind(self.limit)
+        .run(connection)
+        .await
+        .map_err(failed::<DB>)?;
+        Ok((forgotten, Keep::Yes))
+    }
 }

@@ -3,11 +3,11 @@
 //! [`Driver`] is what an engine has to bring, [`Db`](super::db::Db) the list of all types that are bound to statements
 //! or read from rows, [`Stmt`] a statement on its way. Both engines take the same text with `$1` placeholders.
 
-use std::{borrow::Cow, future::Future};
+use std::{borrow::Cow, future::Future, sync::Arc};
 
 use sqlx::{
     Arguments, AssertSqlSafe, Database, Encode, FromRow, IntoArguments, SqlSafeStr as _, SqlStr, Type,
-    error::BoxDynError,
+    error::BoxDynError, migrate::Migrator,
 };
 
 /// What went wrong, as far as it decides what to do next.
@@ -23,13 +23,50 @@ pub enum Class {
     Other,
 }
 
+/// A text that begins a transaction. Made of constants and numbers only, which is what makes it safe.
+#[derive(Debug, Clone)]
+pub struct Opening(Arc<str>);
+
+impl Opening {
+    /// An opening of these statements.
+    pub fn new(statements: &str) -> Self {
+        Self(statements.into())
+    }
+
+    /// The text, for the driver.
+    pub fn text(&self) -> SqlStr {
+        AssertSqlSafe(Arc::clone(&self.0)).into_sql_str()
+    }
+}
+
+/// How each kind of transaction begins.
+#[derive(Debug, Clone)]
+pub struct Openings {
+    /// For a single statement that reads; none: it needs no transaction.
+    pub read: Option<Opening>,
+    /// Its statements all read what was committed at one moment.
+    pub moment: Opening,
+    /// It writes.
+    pub write: Opening,
+    /// It writes, and while it lasts nothing in the directory changes.
+    pub write_project: Opening,
+    /// It writes, and while it lasts nothing else that anything is decided about changes.
+    pub write_directory: Opening,
+}
+
 /// What an engine brings.
 pub trait Driver: Database<Arguments: IntoArguments<Self> + 'static> {
-    /// Begins a transaction that will write.
-    const BEGIN_WRITE: &'static str;
+    /// The engine's name.
+    const NAME: &'static str;
 
-    /// Begins a transaction whose statements all read what was committed at one moment.
-    const BEGIN_READ: &'static str;
+    /// Whether several servers share a store.
+    const SHARED: bool;
+
+    /// Counts the tables in which the migrations that were run are noted: one, or none.
+    const MIGRATIONS_TABLES: &'static str;
+
+    /// The schema's history.
+    fn migrations() -> &'static Migrator;
 
     /// Runs a statement and returns its rows.
     fn rows(

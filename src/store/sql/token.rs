@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Work,
+    Db, Keep, Lock, Work,
     event::Told,
     failed, find,
     page::{ListById, page_by_id},
@@ -124,6 +124,8 @@ pub struct Touch {
 
 #[async_trait]
 impl<DB: Db> Work<DB> for Touch {
+    const LOCK: Lock = Lock::None;
+
     type Output = ();
 
     async fn run(&self, connection: &mut DB::Connection, _: &mut Told) -> Result<((), Keep)> {

@@ -12,7 +12,6 @@ mod times;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use chrono::TimeDelta;
 use gatehouse::{
     domain::{
@@ -30,26 +29,30 @@ use gatehouse::{
         token::Secret,
     },
     store::{
-        self, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, ProjectAnswer, ProjectState,
-        RequestKey, Select, Store, StoreError, Terms,
+        self, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Location, ProjectAnswer,
+        ProjectState, RequestKey, Select, Store, StoreError, Terms,
     },
 };
-use sqlx::{Connection as _, SqliteConnection};
-use tempfile::TempDir;
+use sqlx::{Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::support::engine::{Engine, Place};
 
 /// Names every case once for every engine. A case that is not named here is dead code, and so not forgotten.
 macro_rules! suite {
     ($($area:ident { $($case:ident)+ })+) => {
         suite!(on sqlite, Sqlite: $($area { $($case)+ })+);
+        suite!(on postgres, Postgres: $($area { $($case)+ })+);
     };
     (on $module:ident, $engine:ident: $($area:ident { $($case:ident)+ })+) => {
         mod $module {
             $(mod $area {
-                use crate::conformance::{$area as cases, Ledger, $engine};
+                use crate::{conformance::{$area as cases, Held, Ledger}, support::engine::Engine};
                 $(
                     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                     async fn $case() {
-                        cases::$case(&Ledger::on($engine::open().await).await).await;
+                        if Engine::$engine.is_here() {
+                            cases::$case(&Ledger::on(Held::open(Engine::$engine).await).await).await;
+                        }
                     }
                 )+
             })+
@@ -128,28 +131,27 @@ suite! {
     }
 }
 
-/// One kind of store, and a look at what it holds that the trait does not show.
-#[async_trait]
-trait Engine: Send + Sync {
-    fn store(&self) -> Arc<dyn Store>;
+/// A store, and a look at what it holds that the trait does not show.
+struct Held {
+    store: Arc<dyn Store>,
+    place: Place,
+}
 
-    /// A project's events by their numbers.
-    async fn events(&self, project: ProjectId) -> Vec<Event>;
-
-    /// The number of its last deployment and of its last event, as its row has them.
-    async fn counters(&self, project: ProjectId) -> (i64, i64);
-
-    /// Links a merge request to a deployment.
-    async fn link(&self, deployment: DeploymentId, merge_request: MergeRequestId);
-
-    /// The commits by which a merge request is found, by kind.
-    async fn merge_request_commits(&self, id: MergeRequestId) -> Vec<(String, String)>;
-
-    /// The deployments that are to be looked through, the oldest first, with attempts and when they are due.
-    async fn link_work(&self) -> Vec<(DeploymentId, i64, Time)>;
-
-    /// Forgets them.
-    async fn clear_link_work(&self);
+/// Runs a body with a connection of the engine's own kind.
+macro_rules! connected {
+    ($held:expr, |$connection:ident| $body:expr) => {
+        match $held.place.location() {
+            Location::Sqlite(file) => {
+                let options = SqliteConnectOptions::new().filename(file);
+                let mut $connection = SqliteConnection::connect_with(&options).await.unwrap();
+                $body
+            }
+            Location::Postgres(settings) => {
+                let mut $connection = PgConnection::connect_with(&settings.primary).await.unwrap();
+                $body
+            }
+        }
+    };
 }
 
 /// An event as stored.
@@ -162,82 +164,63 @@ struct Event {
     payload: String,
 }
 
-struct Sqlite {
-    store: Arc<dyn Store>,
-    folder: TempDir,
-}
-
-impl Sqlite {
-    async fn open() -> Box<dyn Engine> {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
-        Box::new(Self {
-            store: store::open(&url).await.unwrap(),
-            folder,
-        })
-    }
-
-    async fn connect(&self) -> SqliteConnection {
-        let file = self.folder.path().join("gatehouse.db");
-        SqliteConnection::connect(&format!("sqlite:{}", file.display()))
-            .await
-            .unwrap()
-    }
-}
-
-#[async_trait]
-impl Engine for Sqlite {
-    fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store)
+impl Held {
+    async fn open(engine: Engine) -> Self {
+        let place = engine.place().await;
+        Self {
+            store: store::open(&place.location()).await.unwrap().store,
+            place,
+        }
     }
 
     async fn events(&self, project: ProjectId) -> Vec<Event> {
         let text =
             "SELECT seq, kind, actor_id, created_at, payload FROM events WHERE project_id = $1 ORDER BY seq";
-        sqlx::query_as(text)
+        connected!(self, |connection| sqlx::query_as(text)
             .bind(project.0)
-            .fetch_all(&mut self.connect().await)
+            .fetch_all(&mut connection)
             .await
-            .unwrap()
+            .unwrap())
     }
 
     async fn counters(&self, project: ProjectId) -> (i64, i64) {
         let text = "SELECT last_iid, last_event FROM projects WHERE id = $1";
-        sqlx::query_as(text)
+        connected!(self, |connection| sqlx::query_as(text)
             .bind(project.0)
-            .fetch_one(&mut self.connect().await)
+            .fetch_one(&mut connection)
             .await
-            .unwrap()
+            .unwrap())
     }
 
     async fn link(&self, deployment: DeploymentId, merge_request: MergeRequestId) {
         let text = "INSERT INTO deployment_merge_requests (deployment_id, merge_request_id, environment_id) \
                     SELECT id, $2, environment_id FROM deployments WHERE id = $1";
-        sqlx::query(text)
+        connected!(self, |connection| sqlx::query(text)
             .bind(deployment.0)
             .bind(merge_request.0)
-            .execute(&mut self.connect().await)
+            .execute(&mut connection)
             .await
-            .unwrap();
+            .map(drop)
+            .unwrap());
     }
 
     async fn merge_request_commits(&self, id: MergeRequestId) -> Vec<(String, String)> {
         let text =
             "SELECT kind, sha FROM merge_request_commits WHERE merge_request_id = $1 ORDER BY kind, sha";
-        sqlx::query_as(text)
+        connected!(self, |connection| sqlx::query_as(text)
             .bind(id.0)
-            .fetch_all(&mut self.connect().await)
+            .fetch_all(&mut connection)
             .await
-            .unwrap()
+            .unwrap())
     }
 
     async fn link_work(&self) -> Vec<(DeploymentId, i64, Time)> {
         let text = "SELECT w.deployment_id, w.attempts, w.due_at FROM link_work w \
                     JOIN deployments d ON d.id = w.deployment_id ORDER BY d.finished_at, d.id";
-        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(text)
-            .fetch_all(&mut self.connect().await)
+        let rows: Vec<(i64, i64, i64)> = connected!(self, |connection| sqlx::query_as(text)
+            .fetch_all(&mut connection)
             .await
-            .unwrap();
+            .unwrap());
         let time = |millis| Time::from_timestamp_millis(millis).unwrap();
         rows.into_iter()
             .map(|(id, attempts, due)| (DeploymentId(id), attempts, time(due)))
@@ -245,10 +228,11 @@ impl Engine for Sqlite {
     }
 
     async fn clear_link_work(&self) {
-        sqlx::query("DELETE FROM link_work")
-            .execute(&mut self.connect().await)
+        connected!(self, |connection| sqlx::query("DELETE FROM link_work")
+            .execute(&mut connection)
             .await
-            .unwrap();
+            .map(drop)
+            .unwrap());
     }
 }
 
@@ -276,7 +260,7 @@ fn fresh<A: std::fmt::Debug>(answer: Result<Done<A>, StoreError>) -> A {
 
 /// A store with an administrator, a group `acme` and a private project `acme/web`.
 struct Ledger {
-    engine: Box<dyn Engine>,
+    engine: Held,
     store: Arc<dyn Store>,
     root: User,
     acme: Group,
@@ -284,8 +268,8 @@ struct Ledger {
 }
 
 impl Ledger {
-    async fn on(engine: Box<dyn Engine>) -> Self {
-        let store = engine.store();
+    async fn on(engine: Held) -> Self {
+        let store = Arc::clone(&engine.store);
         let secret = Secret::presented("root's");
         let root = store.bootstrap(&secret.hash(), at(0)).await.unwrap().unwrap();
         let acme = make_group(&*store, &root, None, "acme", Visibility::Private).await;

@@ -1,5 +1,6 @@
 //! Who calls: by which token, in whose name. That a reading token is refused by every mutation stands in the matrix.
 
+use crate::support::engine::Engine;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
@@ -42,7 +43,7 @@ async fn change(server: &TestServer, username: &str, change: impl FnOnce(&mut pb
 
 #[tokio::test]
 async fn a_caller_is_known_by_either_kind_of_metadata() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (id, token) = server.user("ann").await;
     let bearer = format!("Bearer {token}");
     let lower = format!("bearer  {token} ");
@@ -88,7 +89,7 @@ async fn a_caller_is_known_by_either_kind_of_metadata() {
 async fn expiry_is_told_before_revocation_and_both_before_scope_and_block() {
     let begin = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let clock = Arc::new(ManualClock::at(begin));
-    let server = TestServer::start_with(Arc::<ManualClock>::clone(&clock)).await;
+    let server = TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await;
     let (id, _) = server.user("ann").await;
     let request = pb::CreateTokenRequest {
         user: Some(user_named("ann")),
@@ -151,7 +152,7 @@ async fn expiry_is_told_before_revocation_and_both_before_scope_and_block() {
 
 #[tokio::test]
 async fn only_an_administrator_acts_as_another_who_may_act() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (ann, ann_token) = server.user("ann").await;
     server.user("bob").await;
     change(&server, "bob", |user| user.set_state(pb::UserState::Blocked)).await;
@@ -219,7 +220,7 @@ async fn only_an_administrator_acts_as_another_who_may_act() {
 async fn the_last_use_of_a_token_is_kept_to_ten_minutes() {
     let begin = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let clock = Arc::new(ManualClock::at(begin));
-    let server = TestServer::start_with(Arc::<ManualClock>::clone(&clock)).await;
+    let server = TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await;
     let (_, token) = server.user("ann").await;
     let last = async || {
         let request = pb::ListTokensRequest {

@@ -1,5 +1,6 @@
 //! The life of a deployment, and the environment that goes with it.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, DeploymentStatus as S};
 use prost_types::Timestamp;
 use tonic::Code;
@@ -33,7 +34,7 @@ fn delete(world: &World, id: i64) -> pb::DeleteDeploymentRequest {
 
 #[tokio::test]
 async fn a_deployment_is_recorded_started_finished_read_and_deleted() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let created = world.record("production", S::Created).await;
     assert_eq!((created.iid, created.status()), (1, S::Created));
@@ -98,7 +99,7 @@ async fn a_deployment_is_recorded_started_finished_read_and_deleted() {
 /// The contract's table (1.3, with decision 6), from every status that callers can reach.
 #[tokio::test]
 async fn a_status_leads_where_the_life_cycle_says_and_a_refusal_names_the_event() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let wanted = [
         (S::Running, "run"),
@@ -153,7 +154,7 @@ async fn a_status_leads_where_the_life_cycle_says_and_a_refusal_names_the_event(
 
 #[tokio::test]
 async fn the_same_success_is_recorded_once_and_another_one_again() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let first = world.record("production", S::Success).await;
     assert_eq!(world.record("production", S::Success).await, first);
@@ -183,7 +184,7 @@ async fn the_same_success_is_recorded_once_and_another_one_again() {
 
 #[tokio::test]
 async fn a_change_happens_only_to_what_the_caller_read() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.maintainer);
     let read = world.record("production", S::Created).await;
     let moved = calls
@@ -239,7 +240,7 @@ async fn a_change_happens_only_to_what_the_caller_read() {
 
 #[tokio::test]
 async fn a_success_makes_a_stopped_environment_available_and_a_failure_does_not() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut environments = world.server.environments(&world.developer);
     let project = Some(project_id(world.project.id));
     let environment = world.record("production", S::Success).await.environment.unwrap();

@@ -1,5 +1,6 @@
 //! Many callers at one gate: decisions, rules and starts at once.
 
+use crate::support::engine::Engine;
 use std::{future::Future, pin::Pin};
 
 use gatehouse::pb::v1::{self as pb, AccessLevel, ApprovalStatus, DeploymentStatus as S};
@@ -38,7 +39,7 @@ fn role(access_level: i32, required: usize) -> pb::ProtectionEntry {
 
 impl Gate {
     async fn new() -> Self {
-        let world = World::new().await;
+        let world = World::new(Engine::Sqlite).await;
         let mut approvers = Vec::new();
         for number in 0..APPROVERS {
             let name = format!("approver-{number}");
@@ -115,7 +116,7 @@ impl Gate {
     /// What the log tells of a deployment: its statuses one after the other, and how many approvals were missing after
     /// each decision.
     async fn log(&self, id: i64) -> (Vec<String>, Vec<i64>) {
-        let folder = self.world.server.folder.path().join("gatehouse.db");
+        let folder = self.world.server.place.folder.path().join("gatehouse.db");
         let url = format!("sqlite:{}", folder.display());
         let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url)
             .await

@@ -1,5 +1,6 @@
 //! What the gate refuses: with which code and reason, about which field, with what else a machine may want to know.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, AccessLevel, ApprovalStatus, DeploymentStatus as S, TokenScope};
 use prost_types::Timestamp;
 use tonic::{Code, Status};
@@ -91,7 +92,7 @@ fn as_told(code: Code, reason: &str, metadata: &[(&str, &str)]) -> (Code, String
 #[tokio::test]
 async fn a_decision_that_may_not_be_made_says_why() {
     use Code::{FailedPrecondition, InvalidArgument, NotFound, PermissionDenied};
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let free = world.record("free", S::Running).await.id;
     protect(&world, protection("production")).await.unwrap();
     let asking_nothing = pb::ProtectEnvironmentRequest {
@@ -218,7 +219,7 @@ async fn a_decision_that_may_not_be_made_says_why() {
 
 #[tokio::test]
 async fn whom_a_protection_does_not_admit_is_told_what_they_may_not_do_and_where() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let running = world.record("production", S::Running).await.id;
     let of_maintainers = pb::ProtectEnvironmentRequest {
         deploy_access_levels: vec![role(40)],
@@ -282,7 +283,7 @@ async fn whom_a_protection_does_not_admit_is_told_what_they_may_not_do_and_where
 
 #[tokio::test]
 async fn a_refused_start_lists_each_hold() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     protect(&world, protection("production")).await.unwrap();
     let of_group = pb::ProtectEnvironmentRequest {
         container: Some(in_group("acme")),
@@ -339,7 +340,7 @@ async fn a_refused_start_lists_each_hold() {
 
 #[tokio::test]
 async fn a_bad_protection_is_refused_entry_by_entry() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let (outsider, _) = world.server.user("outsider").await;
     let other = world.server.group("other").await.id;
     let ruled = |rules: Vec<pb::ProtectionEntry>| pb::ProtectEnvironmentRequest {
@@ -492,7 +493,7 @@ async fn a_bad_protection_is_refused_entry_by_entry() {
 
 #[tokio::test]
 async fn a_protection_that_is_not_there_or_not_as_read_is_not_changed() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let made = protect(&world, protection("production")).await.unwrap();
     let made = made.protected_environment.unwrap();
     let again = told(protect(&world, protection("production")).await);
@@ -580,7 +581,7 @@ async fn a_protection_that_is_not_there_or_not_as_read_is_not_changed() {
 
 #[tokio::test]
 async fn who_asks_for_what_nobody_can_give_is_warned() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let answer = protect(&world, protection("production")).await.unwrap();
     assert_eq!(answer.warnings, [], "a Maintainer and the administrator");
     let three = pb::UpdateProtectedEnvironmentRequest {

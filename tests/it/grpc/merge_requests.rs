@@ -1,5 +1,6 @@
 //! Merge requests over gRPC: reports, lists, refusals, races.
 
+use crate::support::engine::Engine;
 use std::collections::BTreeSet;
 
 use gatehouse::pb::{
@@ -91,7 +92,7 @@ impl World {
     }
 
     async fn store(&self) -> SqliteConnection {
-        let file = self.server.folder.path().join("gatehouse.db");
+        let file = self.server.place.folder.path().join("gatehouse.db");
         SqliteConnection::connect(&format!("sqlite:{}", file.display()))
             .await
             .unwrap()
@@ -429,7 +430,7 @@ fn shipped_filters() -> Vec<(&'static str, Filter, &'static [i64], &'static [i64
 
 #[tokio::test]
 async fn each_filter_leaves_what_it_says_of_a_project_and_of_a_deployment() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     twelve(&world).await;
     world.ship("staging", "v1", 650, &[7]).await;
     world.ship("production", "v1", 700, &[7]).await;
@@ -481,7 +482,7 @@ async fn each_filter_leaves_what_it_says_of_a_project_and_of_a_deployment() {
 
 #[tokio::test]
 async fn each_order_sorts_in_both_directions_and_puts_nothing_last() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     twelve(&world).await;
     let all = world.ship("all", "v1", 1, &(1..=12).collect::<Vec<_>>()).await;
     let up = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
@@ -570,7 +571,7 @@ async fn each_order_sorts_in_both_directions_and_puts_nothing_last() {
 
 #[tokio::test]
 async fn a_page_token_leads_on_in_its_own_list_only() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     twelve(&world).await;
     let shipped = world.ship("all", "v1", 1, &[1, 2, 3]).await;
     let mut calls = world.merge_requests(&world.reporter);
@@ -724,7 +725,7 @@ fn full() -> pb::MergeRequestReport {
 
 #[tokio::test]
 async fn everything_that_is_told_is_shown() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let report = full();
     let shown = world.report(1, report.clone()).await;
     assert!(shown.created && !shown.stale);
@@ -808,7 +809,7 @@ async fn everything_that_is_told_is_shown() {
 
 #[tokio::test]
 async fn a_report_can_be_sent_again_and_an_old_one_changes_nothing() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let first = world.report(1, full()).await;
     let again = world.report(1, full()).await;
     assert_eq!(
@@ -836,7 +837,7 @@ async fn a_report_can_be_sent_again_and_an_old_one_changes_nothing() {
 
 #[tokio::test]
 async fn what_the_mask_does_not_name_stays_as_it_is() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let before = world.report(1, full()).await.merge_request.unwrap();
     let nothing = pb::MergeRequestReport::default();
     let mut request = world.upsert(1, nothing.clone());
@@ -881,7 +882,7 @@ type Break<T> = fn(&mut T);
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_by_field() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let refuse = async |change: &dyn Fn(&mut pb::UpsertMergeRequestRequest)| {
         let mut request = world.upsert(1, full());
         change(&mut request);
@@ -1029,7 +1030,7 @@ async fn what_is_wrong_with_a_request_is_told_by_field() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_list_is_told_by_field() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.merge_requests(&world.reporter);
     let labels = |count| pb::LabelNames {
         names: vec!["x".into(); count],
@@ -1146,7 +1147,7 @@ async fn what_is_wrong_with_a_list_is_told_by_field() {
 
 #[tokio::test]
 async fn what_is_not_there_is_not_found_and_who_may_not_is_told_so_first() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     twelve(&world).await;
     let foreign = world.server.project("acme/other", pb::Visibility::Private).await;
     let project = || Some(project_id(world.project.id));
@@ -1233,7 +1234,7 @@ async fn what_is_not_there_is_not_found_and_who_may_not_is_told_so_first() {
 
 #[tokio::test]
 async fn a_retry_is_answered_as_before_and_what_is_only_checked_leaves_no_trace() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut request = world.upsert(1, full());
     request.validate_only = true;
     let checked = world.try_upsert(request.clone()).await.unwrap().into_inner();
@@ -1258,7 +1259,7 @@ async fn a_retry_is_answered_as_before_and_what_is_only_checked_leaves_no_trace(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_reports_that_come_at_once_one_records_it_and_the_newest_stays() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let answers = at_once(24, |number| {
         let mut calls = world.merge_requests(&world.developer);
         let number = i64::try_from(number).unwrap();
@@ -1293,7 +1294,7 @@ async fn of_reports_that_come_at_once_one_records_it_and_the_newest_stays() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_with_the_same_etag_one_changes_it() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let etag = world.report(1, full()).await.merge_request.unwrap().etag;
     let answers = at_once(8, |number| {
         let mut calls = world.merge_requests(&world.developer);
@@ -1324,7 +1325,7 @@ async fn of_two_with_the_same_etag_one_changes_it() {
 
 #[tokio::test]
 async fn a_token_for_reports_does_nothing_else() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let report_only = [TokenScope::MergeRequests];
     let (_, hook) = world.server.user_with("hook", &report_only).await;
     let everything = pb::CreateMembershipRequest {
@@ -1374,7 +1375,7 @@ async fn a_token_for_reports_does_nothing_else() {
 
 #[tokio::test]
 async fn an_archived_project_keeps_its_merge_requests_and_takes_no_more() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     world.report(1, full()).await;
     let archive = pb::UpdateProjectRequest {
         project: Some(project_id(world.project.id)),

@@ -1,5 +1,6 @@
 //! Many callers at once.
 
+use crate::support::engine::Engine;
 use std::{collections::BTreeSet, future::Future};
 
 use gatehouse::pb::v1::{self as pb, DeploymentOrderBy as By, DeploymentStatus as S, SortDirection};
@@ -59,7 +60,7 @@ async fn environments(world: &World) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_writers_number_without_gaps_and_make_one_environment() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let answers = at_once(WRITERS, |number| {
         let mut request = world.deployment("production", S::Created);
         request.r#ref = format!("r{number}");
@@ -85,7 +86,7 @@ async fn many_writers_number_without_gaps_and_make_one_environment() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_of_many_starts_a_deployment() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let deployment = world.record("production", S::Created).await;
     let answers = at_once(WRITERS, |_| {
         let mut calls = world.server.deployments(&world.developer);
@@ -107,7 +108,7 @@ async fn one_of_many_starts_a_deployment() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_request_sent_many_times_at_once_is_done_once() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let request = pb::CreateDeploymentRequest {
         request_id: "once".into(),
         ..world.deployment("production", S::Created)
@@ -126,7 +127,7 @@ async fn a_request_sent_many_times_at_once_is_done_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_success_recorded_many_times_at_once_is_one_record() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let answers = at_once(16, |_| create(&world, world.deployment("production", S::Success))).await;
     let ids: BTreeSet<i64> = answers
         .into_iter()
@@ -139,7 +140,7 @@ async fn a_success_recorded_many_times_at_once_is_one_record() {
 /// was there throughout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_walk_through_a_growing_list_sees_all_that_was_there_once() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let statuses = [S::Created, S::Failed, S::Success, S::Canceled];
     let request = |number: usize| {
         let mut request = world.deployment(["production", "staging"][number % 2], statuses[number % 4]);

@@ -1,5 +1,6 @@
 //! What is wrong with a request is told by reason and field, whatever is sent.
 
+use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, DeploymentStatus as S, Visibility};
 use prost_types::Timestamp;
 use tonic::{Code, Response};
@@ -13,7 +14,7 @@ const CONTROL: [&str; 4] = ["a\0b", "a\nb", "a\u{7f}b", "\u{1b}[31m"];
 
 #[tokio::test]
 async fn a_bad_deployment_is_refused_with_every_field_that_is_wrong() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let good = world.deployment("production", S::Created);
     let with = |change: &dyn Fn(&mut pb::CreateDeploymentRequest)| {
@@ -142,7 +143,7 @@ async fn a_bad_deployment_is_refused_with_every_field_that_is_wrong() {
 
 #[tokio::test]
 async fn what_is_not_of_the_project_is_not_found() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let other = world.server.project("acme/other", Visibility::Private).await;
     let foreign = world.record("production", S::Created).await;
     // The administrator sees both, and still each project has only its own.
@@ -255,7 +256,7 @@ async fn what_is_not_of_the_project_is_not_found() {
 
 #[tokio::test]
 async fn a_bad_list_is_refused_by_its_field() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.reporter);
     let list = || pb::ListDeploymentsRequest {
         project: Some(project_id(world.project.id)),
@@ -395,7 +396,7 @@ async fn a_bad_list_is_refused_by_its_field() {
 
 #[tokio::test]
 async fn a_page_token_leads_on_in_its_own_query_and_nowhere_else() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     for number in 0..105 {
         let mut request = world.deployment("production", S::Created);
         request.r#ref = format!("r{number}");
@@ -510,7 +511,7 @@ async fn a_page_token_leads_on_in_its_own_query_and_nowhere_else() {
 
 #[tokio::test]
 async fn a_bad_environment_is_refused_by_its_field() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.environments(&world.maintainer);
     let project = Some(project_id(world.project.id));
     let create = |name: &str| pb::CreateEnvironmentRequest {
@@ -662,7 +663,7 @@ async fn a_bad_environment_is_refused_by_its_field() {
 
 #[tokio::test]
 async fn a_bad_name_in_the_directory_is_refused_by_its_field() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.directory(&world.server.root);
     let long = "x".repeat(256);
     let segments = ["", "a b", "a/b", ".", "..", "-", "\u{e9}\u{1f680}", "a%", &long]
@@ -845,7 +846,7 @@ async fn a_bad_name_in_the_directory_is_refused_by_its_field() {
 
 #[tokio::test]
 async fn a_time_that_is_none_is_refused_wherever_it_is_sent() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let project = Some(project_id(world.project.id));
     let deployment = world.record("production", S::Created).await;
     let environment = Some(pb::EnvironmentRef {

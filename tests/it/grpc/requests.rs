@@ -1,5 +1,6 @@
 //! Request ids, which make a retry safe, and requests that only check.
 
+use crate::support::engine::Engine;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
@@ -35,7 +36,7 @@ async fn deployments(world: &World) -> Vec<pb::Deployment> {
 
 #[tokio::test]
 async fn a_repeat_is_given_the_first_answer_and_changes_nothing() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let create = pb::CreateDeploymentRequest {
         request_id: "create".into(),
@@ -82,7 +83,7 @@ async fn a_repeat_is_given_the_first_answer_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_request_id_stands_for_one_request_of_one_user() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let create = pb::CreateDeploymentRequest {
         request_id: "mine".into(),
@@ -133,7 +134,7 @@ async fn a_request_id_stands_for_one_request_of_one_user() {
 
 #[tokio::test]
 async fn what_was_refused_is_not_remembered() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let bad = pb::CreateDeploymentRequest {
         request_id: "try".into(),
@@ -159,7 +160,8 @@ async fn what_was_refused_is_not_remembered() {
 async fn a_request_id_is_free_again_after_a_day() {
     let begin = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let clock = Arc::new(ManualClock::at(begin));
-    let world = World::on(TestServer::start_with(Arc::<ManualClock>::clone(&clock)).await).await;
+    let world =
+        World::on(TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await).await;
     let mut calls = world.server.deployments(&world.developer);
     let create = pb::CreateDeploymentRequest {
         request_id: "daily".into(),
@@ -187,7 +189,7 @@ async fn a_request_id_is_free_again_after_a_day() {
 
 #[tokio::test]
 async fn what_is_only_checked_leaves_no_trace() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let check = pb::CreateDeploymentRequest {
         request_id: "check".into(),

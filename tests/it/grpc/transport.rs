@@ -1,5 +1,6 @@
 //! What surrounds every call: health, reflection, compression, limits, deadlines, request ids, the log.
 
+use crate::support::engine::Engine;
 use std::{collections::BTreeSet, fs::File, time::Duration};
 
 use gatehouse::{
@@ -42,7 +43,7 @@ fn of(service: &str) -> HealthCheckRequest {
 
 #[tokio::test]
 async fn every_service_is_serving_until_the_server_drains_and_says_so_first() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let mut health = HealthClient::new(server.channel());
     let mut watches = Vec::new();
     for service in services().into_iter().chain([String::new()]) {
@@ -101,7 +102,7 @@ macro_rules! reflected {
 
 #[tokio::test]
 async fn reflection_names_every_service_in_both_versions() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let (v1, v1alpha) = (reflected!(v1, server), reflected!(v1alpha, server));
     for named in [v1, v1alpha] {
         assert!(named.is_superset(&services()), "{named:?}");
@@ -111,7 +112,7 @@ async fn reflection_names_every_service_in_both_versions() {
 
 #[tokio::test]
 async fn a_compressed_request_is_read_and_a_compressed_answer_given() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world
         .server
         .deployments(&world.developer)
@@ -130,7 +131,7 @@ async fn a_compressed_request_is_read_and_a_compressed_answer_given() {
 
 #[tokio::test]
 async fn a_message_that_is_too_large_is_refused_and_the_next_one_served() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     let mut calls = world.server.deployments(&world.developer);
     let huge = pb::CreateDeploymentRequest {
         r#ref: "x".repeat(5 << 20),
@@ -154,7 +155,7 @@ async fn a_message_that_is_too_large_is_refused_and_the_next_one_served() {
 
 #[tokio::test]
 async fn a_request_id_comes_back_and_a_bad_one_is_replaced() {
-    let server = TestServer::start().await;
+    let server = TestServer::start(Engine::Sqlite).await;
     let mut calls = MetadataServiceClient::new(server.channel());
     let mut asked = async |id: Option<&str>, token: &str| {
         let mut request = Request::new(pb::GetMetadataRequest {});
@@ -182,7 +183,7 @@ async fn a_request_id_comes_back_and_a_bad_one_is_replaced() {
 
 /// What the store holds of the project: deployments, environments, events, and the counters on its row.
 async fn counts(server: &TestServer) -> (i64, i64, i64, i64, i64) {
-    let file = server.folder.path().join("gatehouse.db");
+    let file = server.place.folder.path().join("gatehouse.db");
     let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
         .await
         .unwrap();
@@ -197,7 +198,7 @@ async fn counts(server: &TestServer) -> (i64, i64, i64, i64, i64) {
 
 #[tokio::test]
 async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tells() {
-    let world = World::new().await;
+    let world = World::new(Engine::Sqlite).await;
     // Both by the caller's deadline, and by the limit of a server in a hurry.
     let hurry = CancellationToken::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -219,7 +220,7 @@ async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tell
     let mut hurried = DeploymentServiceClient::with_interceptor(channel, caller);
 
     let mut calls = world.server.deployments(&world.developer);
-    let file = world.server.folder.path().join("gatehouse.db");
+    let file = world.server.place.folder.path().join("gatehouse.db");
     let mut other = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
         .await
         .unwrap();

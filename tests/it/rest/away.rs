@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use gatehouse::{
     clock::SystemClock, first_start::ROOT_TOKEN_FILE, repository::Repositories, rest::Options, server,
+    store::Location,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,12 +24,17 @@ fn assert_unavailable(reply: &Reply) {
 #[tokio::test]
 async fn a_server_that_is_away_is_told_and_served_again_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
+    let location = Location::Sqlite(folder.path().join("gatehouse.db"));
     let open = async || {
-        server::open_app(&url, folder.path(), Arc::new(SystemClock), Repositories::none())
-            .await
-            .unwrap()
-            .0
+        server::open_app(
+            &location,
+            folder.path(),
+            Arc::new(SystemClock),
+            Repositories::none(),
+        )
+        .await
+        .unwrap()
+        .0
     };
     // Written at the first start.
     open().await.store().close().await;

@@ -66,7 +66,7 @@ async fn first_middle_last_and_later_pages_have_their_headers() {
 #[tokio::test]
 async fn beyond_ten_thousand_rows_there_are_no_totals() {
     let site = deployed(1).await;
-    let file = site.world.server.folder.path().join("gatehouse.db");
+    let file = site.world.server.place.folder.path().join("gatehouse.db");
     let mut store = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display()))
         .await
         .unwrap();

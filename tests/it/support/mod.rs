@@ -1,12 +1,15 @@
 //! What the tests share: a server of their own on a free port, clients with tokens, a small world to play in.
 
 pub mod dice;
+pub mod engine;
 pub mod entry;
 pub mod git;
 pub mod job;
+pub mod postgres;
 pub mod process;
 pub mod rest;
 
+use engine::{Engine, Place};
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use gatehouse::{
@@ -77,7 +80,7 @@ pub struct TestServer {
     pub app: App,
     /// The administrator's token.
     pub root: String,
-    pub folder: TempDir,
+    pub place: Place,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
     channel: Channel,
@@ -85,23 +88,22 @@ pub struct TestServer {
 
 impl TestServer {
     /// A server by the machine's clock.
-    pub async fn start() -> Self {
-        Self::start_with(Arc::new(SystemClock)).await
+    pub async fn start(engine: Engine) -> Self {
+        Self::start_with(engine, Arc::new(SystemClock)).await
     }
 
     /// A server by this clock.
-    pub async fn start_with(clock: Arc<dyn Clock>) -> Self {
-        Self::start_on(clock, Repositories::none()).await
+    pub async fn start_with(engine: Engine, clock: Arc<dyn Clock>) -> Self {
+        Self::start_on(engine, clock, Repositories::none()).await
     }
 
     /// A server by this clock, with these repositories to attach.
-    pub async fn start_on(clock: Arc<dyn Clock>, repositories: Repositories) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("gatehouse.db").display());
-        let (app, _) = server::open_app(&url, folder.path(), clock, repositories)
+    pub async fn start_on(engine: Engine, clock: Arc<dyn Clock>, repositories: Repositories) -> Self {
+        let place = engine.place().await;
+        let (app, _) = server::open_app(&place.location(), place.folder.path(), clock, repositories)
             .await
             .unwrap();
-        let root = std::fs::read_to_string(folder.path().join(ROOT_TOKEN_FILE))
+        let root = std::fs::read_to_string(place.folder.path().join(ROOT_TOKEN_FILE))
             .unwrap()
             .trim()
             .to_owned();
@@ -123,7 +125,7 @@ impl TestServer {
             address,
             app,
             root,
-            folder,
+            place,
             shutdown,
             task,
             channel,
@@ -310,15 +312,15 @@ pub struct World {
 
 impl World {
     /// The world on a new server.
-    pub async fn new() -> Self {
-        Self::on(TestServer::start().await).await
+    pub async fn new(engine: Engine) -> Self {
+        Self::on(TestServer::start(engine).await).await
     }
 
     /// The world on a new server that has a folder of repositories; answers the folder too.
-    pub async fn with_repositories() -> (Self, TempDir) {
+    pub async fn with_repositories(engine: Engine) -> (Self, TempDir) {
         let root = tempfile::tempdir().unwrap();
         let repositories = Repositories::below(root.path()).unwrap();
-        let server = TestServer::start_on(Arc::new(SystemClock), repositories).await;
+        let server = TestServer::start_on(engine, Arc::new(SystemClock), repositories).await;
         (Self::on(server).await, root)
     }
 

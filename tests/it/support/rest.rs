@@ -1,5 +1,6 @@
 //! The sidecar on a socket, and a client that sends exactly the bytes it is told to.
 
+use crate::support::engine::Engine;
 use std::{fmt::Write as _, net::SocketAddr, sync::Arc};
 
 use chrono::{DateTime, Utc};
@@ -233,7 +234,8 @@ impl Site {
     /// At this time.
     pub async fn at(now: &str) -> Self {
         let clock = Arc::new(ManualClock::at(time(now)));
-        let world = World::on(TestServer::start_with(Arc::<ManualClock>::clone(&clock)).await).await;
+        let world =
+            World::on(TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await).await;
         let rest = RestServer::before(&world.server).await;
         Self { world, rest, clock }
     }
