@@ -58,6 +58,8 @@ const SERVICES: [&str; 11] = [
     metadata_service_server::SERVICE_NAME,
     merge_request_service_server::SERVICE_NAME,
 ];
+/// How long the work in the background may take to come to an end.
+const LEAVE: Duration = Duration::from_secs(2);
 /// The name under which health is asked about all of them; it is SERVING from the start.
 const WHOLE_SERVER: &str = "";
 
@@ -113,8 +115,8 @@ pub async fn open_app(
     Ok((app, root_token))
 }
 
-/// Serves, and links merge requests in the background, until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is taken, watches and waits are
-/// ended, other calls under way finish within the drain time, and the store is closed.
+/// Serves, and works in the background, until `shutdown` is cancelled, then drains: health says NOT_SERVING, no new call is
+/// taken, watches and waits are ended, other calls under way finish within the drain time, and the store is closed.
 pub async fn serve(
     listener: TcpListener,
     app: App,
@@ -174,9 +176,9 @@ pub async fn serve(
         }
     };
     let serving = router.serve_with_incoming_shutdown(incoming, drain);
-    let linker = tokio::spawn({
+    let mut background = tokio::spawn({
         let (app, shutdown) = (app.clone(), shutdown.clone());
-        async move { app.link_until(&shutdown).await }
+        async move { app.work_until(&shutdown).await }
     });
     let bounded = async {
         shutdown.cancelled().await;
@@ -189,8 +191,10 @@ pub async fn serve(
             Ok(())
         }
     };
-    // What it leaves undone stands in the store.
-    linker.abort();
+    // It leaves its lease to others, if the store lets it; what it was at stands in the store.
+    if timeout(LEAVE, &mut background).await.is_err() {
+        background.abort();
+    }
     app.store().close().await;
     Ok(outcome?)
 }

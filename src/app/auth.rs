@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::App;
 use crate::domain::{
-    access::{self, Caller},
+    access::{self, Caller, Consistency},
     error::{Error, Reason},
     id::{UserId, UserKey},
     token::{Scope, Secret},
@@ -55,7 +55,11 @@ impl App {
             return Err(unknown_token());
         }
         token.usable(now)?;
-        let mut caller = Caller { user, token };
+        let mut caller = Caller {
+            user,
+            token,
+            consistency: Consistency::Strong,
+        };
         caller.require_scope(cover.scope)?;
         access::active(&caller.user)?;
         if let Some(sudo) = sudo {
@@ -86,7 +90,11 @@ impl App {
         token.usable(self.now())?;
         access::active(&user)?;
         let acted_as = (caller.id() != user.id).then(|| caller.id().to_string());
-        let mut caller = Caller { user, token };
+        let mut caller = Caller {
+            user,
+            token,
+            consistency: Consistency::Strong,
+        };
         if let Some(user) = acted_as {
             self.act_as(&mut caller, &user).await?;
         }

@@ -123,7 +123,8 @@ impl App {
         let view = self
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
-        self.store
+        self.reading(caller, Some(view.project.id))
+            .await
             .gate_find(&view, id, &caller.user)
             .await?
             .ok_or_else(|| not_found(id))
@@ -140,7 +141,8 @@ impl App {
         let view = self
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
-        Ok(self.store.deployment_list(view.project.id, query, page).await?)
+        let store = self.reading(caller, Some(view.project.id)).await;
+        Ok(store.deployment_list(view.project.id, query, page).await?)
     }
 
     /// Moves a deployment to another status.

@@ -59,8 +59,9 @@ impl App {
         let view = self
             .project_for(caller, project, ProjectAction::ReadEnvironment)
             .await?;
+        let store = self.reading(caller, Some(view.project.id)).await;
         Ok((
-            self.store.environment_list(view.project.id, filter, page).await?,
+            store.environment_list(view.project.id, filter, page).await?,
             view.project,
         ))
     }
@@ -75,12 +76,12 @@ impl App {
         let view = self
             .project_for(caller, project, ProjectAction::ReadEnvironment)
             .await?;
-        let environment = self
-            .store
+        let store = self.reading(caller, Some(view.project.id)).await;
+        let environment = store
             .environment_find(view.project.id, key)
             .await?
             .ok_or_else(not_found)?;
-        let last = self.store.deployment_last_success(environment.id).await?;
+        let last = store.deployment_last_success(environment.id).await?;
         Ok((environment, last))
     }
 

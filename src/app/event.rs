@@ -29,7 +29,8 @@ impl App {
         let after = page.after.unwrap_or(0);
         // One more tells whether more follow.
         let events = self
-            .store
+            .reading(caller, Some(view.project.id))
+            .await
             .event_list(view.project.id, after, examined + 1)
             .await?;
         Ok(cut(events, filter, page.size, examined))

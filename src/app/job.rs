@@ -48,7 +48,8 @@ impl App {
         let view = self
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
-        self.store
+        self.reading(caller, Some(view.project.id))
+            .await
             .deployment_find_by_job(view.project.id, id)
             .await?
             .ok_or_else(|| job_not_found(id))

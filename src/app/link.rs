@@ -1,10 +1,5 @@
 //! Linking merge requests to the deployments that shipped them: after the answer, from a list in the store (contract 1.5).
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-
 use super::App;
 use crate::{
     domain::{
@@ -14,26 +9,7 @@ use crate::{
     store::{Due, Linked},
 };
 
-/// How often to look for what is due, at the least: what was put off makes no noise when its time has come.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
 impl App {
-    /// Links what is due, and goes on to do so until told to stop.
-    pub async fn link_until(&self, stopping: &CancellationToken) {
-        while !stopping.is_cancelled() {
-            match self.link_next().await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => tracing::error!(?error, "cannot link merge requests"),
-            }
-            tokio::select! {
-                () = stopping.cancelled() => {}
-                // Either way it is time to look.
-                _ = timeout(LOOK_EVERY, self.store.link_told()) => {}
-            }
-        }
-    }
-
     /// Links the deployment that has been due for the longest time; answers whether there was one.
     pub async fn link_next(&self) -> Result<bool, Error> {
         let now = self.now();

@@ -52,7 +52,8 @@ impl App {
         let view = self
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
-        self.store
+        self.reading(caller, Some(view.project.id))
+            .await
             .merge_request_find(view.project.id, iid)
             .await?
             .ok_or_else(|| merge_request::not_found(iid))
@@ -70,7 +71,8 @@ impl App {
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
         Ok(self
-            .store
+            .reading(caller, Some(view.project.id))
+            .await
             .merge_request_list(view.project.id, None, query, page)
             .await?)
     }
@@ -88,12 +90,12 @@ impl App {
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
         let project = view.project.id;
-        self.store
+        let store = self.reading(caller, Some(project)).await;
+        store
             .deployment_find(project, deployment)
             .await?
             .ok_or_else(|| deployment::not_found(deployment))?;
-        Ok(self
-            .store
+        Ok(store
             .merge_request_list(project, Some(deployment), query, page)
             .await?)
     }

@@ -3,12 +3,14 @@
 
 pub mod approval;
 pub mod auth;
+pub mod background;
 pub mod changes;
 pub mod deployment;
 pub mod directory;
 pub mod environment;
 pub mod event;
 pub mod job;
+pub mod lease;
 pub mod link;
 pub mod merge_request;
 pub mod protection;
@@ -23,10 +25,10 @@ use crate::{
     clock::Clock,
     domain::{
         Time,
-        access::{self, Caller, ProjectAction},
+        access::{self, Caller, Consistency, ProjectAction},
         directory::ProjectView,
         error::Error,
-        id::ProjectKey,
+        id::{ProjectId, ProjectKey},
     },
     repository::Repositories,
     store::{Encode, RequestKey, Store, Terms},
@@ -80,6 +82,26 @@ impl App {
     /// Now.
     pub fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// The store to read from: the copy, where the caller takes that and it has everything that the store has of the
+    /// project and the directory. So it has what the caller wrote before, whichever server they wrote it by; of others only
+    /// what is happening just now may be missing.
+    async fn reading(&self, caller: &Caller, project: Option<ProjectId>) -> &dyn Store {
+        let replica = match &self.replica {
+            Some(replica) if caller.consistency == Consistency::Eventual => replica,
+            _ => return &*self.store,
+        };
+        // In this order: a copy that is only reached later is later.
+        let here = self.store.position(project).await;
+        match (here, replica.position(project).await) {
+            (Ok(here), Ok(there)) if there.reaches(here) => &**replica,
+            (_, Err(error)) => {
+                tracing::debug!(?error, "the copy of the store does not answer");
+                &*self.store
+            }
+            _ => &*self.store,
+        }
     }
 
     fn terms<A>(&self, caller: &Caller, mutation: Mutation<A>) -> Terms<A> {

@@ -8,7 +8,7 @@ use crate::{
         error::Error,
         event::ProjectChange,
         guard::Guard,
-        id::{ContainerKey, GroupKey, ProjectKey},
+        id::{ContainerKey, GroupKey, ProjectId, ProjectKey},
         page::{Page, PageRequest},
         protection::{
             self, EntryCommand, Nameable, ProtectEnvironment, ProtectedEnvironment, ProtectionChange,
@@ -76,6 +76,14 @@ impl ProtectionCommand {
     }
 }
 
+/// The project, if it is one.
+fn project_of(container: Container) -> Option<ProjectId> {
+    match container {
+        Container::Project(project) => Some(project),
+        Container::Group(_) => None,
+    }
+}
+
 impl App {
     /// A page of the protected environments of a project or group.
     pub async fn protection_list(
@@ -85,7 +93,8 @@ impl App {
         page: &PageRequest<String>,
     ) -> Result<Page<ProtectedEnvironment, String>, Error> {
         let container = self.protecting(caller, container).await?;
-        Ok(self.store.protection_list(container, page).await?)
+        let store = self.reading(caller, project_of(container)).await;
+        Ok(store.protection_list(container, page).await?)
     }
 
     /// A protected environment of a project or group.
@@ -96,7 +105,8 @@ impl App {
         name: &str,
     ) -> Result<ProtectedEnvironment, Error> {
         let container = self.protecting(caller, container).await?;
-        self.store
+        self.reading(caller, project_of(container))
+            .await
             .protection_find(container, name)
             .await?
             .ok_or_else(protection_not_found)

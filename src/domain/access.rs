@@ -75,6 +75,29 @@ pub struct Caller {
     pub user: User,
     /// The token that was presented.
     pub token: Token,
+    /// How new what they read has to be.
+    pub consistency: Consistency,
+}
+
+/// How new what somebody reads has to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Whatever was acknowledged to anybody before is seen.
+    #[default]
+    Strong,
+    /// Whatever was acknowledged to the caller before is seen; of others, what happened a little while ago may be missing.
+    Eventual,
+}
+
+impl Consistency {
+    /// The consistency of that name.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "strong" => Some(Self::Strong),
+            "eventual" => Some(Self::Eventual),
+            _ => None,
+        }
+    }
 }
 
 impl Caller {
@@ -508,6 +531,7 @@ mod tests {
                 job: None,
             },
             user: user.clone(),
+            consistency: Consistency::Strong,
         }
     }
 

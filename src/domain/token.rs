@@ -320,6 +320,7 @@ mod tests {
         let caller = Caller {
             user: caller.clone(),
             token: token(caller.id.0, until),
+            consistency: crate::domain::access::Consistency::Strong,
         };
         let hash = Secret::from_random([7; 24]).hash();
         let changes = create(command, owner, &caller, &hash, now())?;

@@ -17,7 +17,11 @@ use tower::{Layer, Service};
 use super::status::refuse;
 use crate::{
     app::{App, auth::Cover},
-    domain::token::{Scope, Secret},
+    domain::{
+        access::{Caller, Consistency},
+        error::Error,
+        token::{Scope, Secret},
+    },
 };
 
 /// The metadata that carries a token.
@@ -26,6 +30,9 @@ pub const PRIVATE_TOKEN: &str = "private-token";
 pub const JOB_TOKEN: &str = "job-token";
 /// The metadata that names the user to act as.
 pub const SUDO: &str = "sudo";
+
+/// The metadata that says how new what is read has to be: `strong`, which it is without, or `eventual`.
+pub const CONSISTENCY: &str = "gatehouse-consistency";
 
 /// The services that answer anyone.
 const OPEN: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
@@ -78,6 +85,18 @@ fn presented(headers: &HeaderMap) -> Option<(Secret, bool)> {
     anyones
         .map(|secret| (secret, true))
         .or_else(|| Some((text(JOB_TOKEN)?, false)))
+}
+
+/// How new what is read has to be.
+fn consistency(headers: &HeaderMap) -> Result<Consistency, Error> {
+    let Some(value) = headers.get(CONSISTENCY) else {
+        return Ok(Consistency::default());
+    };
+    value
+        .to_str()
+        .ok()
+        .and_then(Consistency::parse)
+        .ok_or_else(|| Error::argument(CONSISTENCY, "must be strong or eventual"))
 }
 
 /// What jobs may call: services, by the beginnings of paths, and methods.
@@ -139,6 +158,7 @@ where
             return Box::pin(inner.call(request));
         }
         let app = self.app.clone();
+        let consistency = consistency(request.headers());
         let (secret, users) = presented(request.headers()).unzip();
         let cover = Cover {
             scope: scope_of(path),
@@ -151,7 +171,13 @@ where
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .filter(|sudo| !sudo.is_empty());
         Box::pin(async move {
-            match app.authenticate(secret.as_ref(), sudo.as_deref(), cover).await {
+            let caller = app.authenticate(secret.as_ref(), sudo.as_deref(), cover).await;
+            match caller.and_then(|caller| {
+                Ok(Caller {
+                    consistency: consistency?,
+                    ..caller
+                })
+            }) {
                 Ok(caller) => {
                     tracing::Span::current().record("caller.id", caller.id().0);
                     request.extensions_mut().insert(Arc::new(caller));

@@ -20,11 +20,15 @@ const JOB_TOKEN_PARAMETERS: [&str; 2] = ["job_token", "token"];
 /// Longer than any token or name; more would only run into the transport's limit on metadata.
 const MAX_LENGTH: usize = 1024;
 
+/// The header, and the metadata, that says how new what is read has to be: `strong` or `eventual`.
+const CONSISTENCY: &str = "gatehouse-consistency";
+
 /// What a request says about its caller, as metadata for the server.
 pub(super) struct Caller {
     key: &'static str,
     token: MetadataValue<Ascii>,
     sudo: Option<MetadataValue<Ascii>>,
+    consistency: Option<MetadataValue<Ascii>>,
 }
 
 impl Caller {
@@ -44,6 +48,7 @@ impl Caller {
             key,
             token,
             sudo: sudo(params, headers)?,
+            consistency: raw_header(headers, CONSISTENCY).and_then(|word| visible(&word)),
         })
     }
 
@@ -56,6 +61,7 @@ impl Caller {
             key: "private-token",
             token,
             sudo: None,
+            consistency: None,
         })
     }
 
@@ -64,6 +70,9 @@ impl Caller {
         metadata.insert(self.key, self.token.clone());
         if let Some(sudo) = &self.sudo {
             metadata.insert("sudo", sudo.clone());
+        }
+        if let Some(consistency) = &self.consistency {
+            metadata.insert(CONSISTENCY, consistency.clone());
         }
     }
 }

@@ -741,9 +741,9 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets answers to requests from longer ago than a repeat may come, up to `limit` of them; answers how many.
     async fn request_prune(&self, now: Time, limit: i64) -> Result<u64>;
 
-    /// How far the store is, as seen from a project. Of a store and a copy of it, the one is as new as the other for that
+    /// How far the store is, as seen from a project, or from no project in particular. Of a store and a copy of it, the one is as new as the other for that
     /// project if it is as far.
-    async fn position(&self, project: ProjectId) -> Result<Position>;
+    async fn position(&self, project: Option<ProjectId>) -> Result<Position>;
 
     /// Lets one wait for events of these projects, and for their end. Made before the logs are read, nothing that is
     /// not read goes unnoticed.

@@ -10,6 +10,7 @@ mod authz;
 mod changes;
 mod commands;
 mod conformance;
+mod copies;
 mod crash;
 mod directory;
 mod example;

@@ -42,7 +42,8 @@ impl App {
             Some(key) => Some(self.group_get(caller, key).await?.id),
             None => None,
         };
-        Ok(self.store.group_list(&caller.user, parent, page).await?)
+        let store = self.reading(caller, None).await;
+        Ok(store.group_list(&caller.user, parent, page).await?)
     }
 
     /// Makes a group in `parent`, or at the top.

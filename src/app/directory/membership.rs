@@ -49,7 +49,8 @@ impl App {
         page: &PageRequest<UserId>,
     ) -> Result<Page<Membership, UserId>, Error> {
         let container = self.container_for(caller, container).await?;
-        Ok(self.store.membership_list(container, page).await?)
+        let store = self.reading(caller, None).await;
+        Ok(store.membership_list(container, page).await?)
     }
 
     /// Makes a user a direct member.

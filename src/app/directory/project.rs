@@ -40,7 +40,8 @@ impl App {
             Some(key) => Some(self.group_get(caller, key).await?.id),
             None => None,
         };
-        Ok(self.store.project_list(&caller.user, group, page).await?)
+        let store = self.reading(caller, None).await;
+        Ok(store.project_list(&caller.user, group, page).await?)
     }
 
     /// Makes a project in a group.

@@ -65,7 +65,8 @@ impl App {
         page: &PageRequest<GroupId>,
     ) -> Result<Page<GroupShare, GroupId>, Error> {
         let container = self.container_for(caller, container).await?;
-        Ok(self.store.share_list(container, page).await?)
+        let store = self.reading(caller, None).await;
+        Ok(store.share_list(container, page).await?)
     }
 
     /// Lets the members of a group in.

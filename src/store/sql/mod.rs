@@ -534,7 +534,7 @@ impl<DB: Db> Store for SqlStore<DB> {
         self.write(request::Prune { now, limit }).await
     }
 
-    async fn position(&self, project: ProjectId) -> Result<Position> {
+    async fn position(&self, project: Option<ProjectId>) -> Result<Position> {
         reading!(self.connections, Once, |connection| project::position::<DB>(
             connection, project
         ))

@@ -98,11 +98,14 @@ pub struct PositionRow {
 }
 
 /// How far a store is, as seen from a project.
-pub async fn position<DB: Db>(connection: &mut DB::Connection, project: ProjectId) -> Result<Position> {
+pub async fn position<DB: Db>(
+    connection: &mut DB::Connection,
+    project: Option<ProjectId>,
+) -> Result<Position> {
     let row: PositionRow = sql::<DB>(
         "SELECT (SELECT changes FROM projects WHERE id = $1) AS project, changes AS directory FROM directory WHERE id = 1",
     )
-    .bind(project.0)
+    .bind(project.map(|project| project.0))
     .one(connection)
     .await
     .map_err(failed::<DB>)?;

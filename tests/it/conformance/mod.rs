@@ -7,6 +7,7 @@ mod events;
 mod gate;
 mod merge_requests;
 mod pages;
+mod replicas;
 mod requests;
 mod times;
 
@@ -118,6 +119,12 @@ suite! {
         every_order_direction_and_filter_is_what_sorting_by_hand_gives
         a_total_is_told_to_its_limit_and_no_further
         lists_by_id_are_walked_without_loss
+    }
+    replicas {
+        a_lease_goes_to_the_one_who_saw_it_last
+        of_many_who_reach_for_a_lease_one_gets_it
+        answers_are_forgotten_when_no_repeat_can_come
+        a_position_moves_with_every_change_that_is_seen_from_a_project
     }
     requests {
         a_repeat_is_given_the_same_bytes
