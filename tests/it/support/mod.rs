@@ -7,6 +7,7 @@ pub mod git;
 pub mod job;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod rest;
 
 use engine::{Engine, Place};
