@@ -1,7 +1,10 @@
 //! Approvals, rejections and starts at once by several servers: whatever was answered is explained by some order in which
 //! they could have come one after the other, none of them before it was asked or after it was answered.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use gatehouse::pb::v1::{
     self as pb, AccessLevel, ApprovalStatus, DeploymentStatus as S,
@@ -45,48 +48,54 @@ struct Answered {
 
 /// What the rules say, in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Model {
-    Blocked(BTreeSet<usize>),
-    Created,
-    Running,
-    Failed,
+struct Model {
+    status: S,
+    /// Who decided, and whether to approve.
+    votes: BTreeMap<usize, bool>,
 }
 
 impl Model {
-    fn status(&self) -> S {
-        match self {
-            Self::Blocked(_) => S::Blocked,
-            Self::Created => S::Created,
-            Self::Running => S::Running,
-            Self::Failed => S::Failed,
+    fn blocked() -> Self {
+        Self {
+            status: S::Blocked,
+            votes: BTreeMap::new(),
         }
     }
 
     /// What a call comes to, and what is then.
     fn after(&self, call: Call) -> (Result<S, String>, Self) {
-        let next = match (self, call) {
-            (Self::Blocked(by), Call::Approve(user)) => {
-                let mut by = by.clone();
-                by.insert(user);
-                if by.len() == REQUIRED {
-                    Self::Created
-                } else {
-                    Self::Blocked(by)
-                }
+        let refused = |reason: &str| (Err(reason.to_owned()), self.clone());
+        let mut next = self.clone();
+        let (user, approves) = match call {
+            Call::Start if self.status == S::Created => {
+                next.status = S::Running;
+                return (Ok(next.status), next);
             }
-            (Self::Blocked(_), Call::Reject(_)) => Self::Failed,
-            (Self::Created, Call::Start) => Self::Running,
-            (state, Call::Start) => return (Err("INVALID_TRANSITION".into()), state.clone()),
-            (state, _) => return (Err("NOT_WAITING_FOR_APPROVALS".into()), state.clone()),
+            Call::Start => return refused("INVALID_TRANSITION"),
+            Call::Approve(user) => (user, true),
+            Call::Reject(user) => (user, false),
         };
-        (Ok(next.status()), next)
+        // Who says the same again is answered the same, whatever became of it.
+        if self.votes.get(&user) == Some(&approves) {
+            return (Ok(self.status), next);
+        }
+        if self.status != S::Blocked {
+            return refused("NOT_WAITING_FOR_APPROVALS");
+        }
+        next.votes.insert(user, approves);
+        if !approves {
+            next.status = S::Failed;
+        } else if next.votes.len() == REQUIRED {
+            next.status = S::Created;
+        }
+        (Ok(next.status), next)
     }
 }
 
 /// Whether some order explains these answers, and the status at the end.
 fn explained(left: &[Answered], state: &Model, end: S) -> bool {
     if left.is_empty() {
-        return state.status() == end;
+        return state.status == end;
     }
     // Whoever comes first was asked before anybody else of those who are left was answered.
     let first_answered = left.iter().map(|it| it.answered).min().unwrap();
@@ -112,7 +121,7 @@ fn an_order_is_found_where_there_is_one_and_only_there() {
         answered: at(done),
         answer: answer.map_err(str::to_owned),
     };
-    let begin = Model::Blocked(BTreeSet::new());
+    let begin = Model::blocked();
     let overlapping = [
         answered(Call::Start, 0, 9, Ok(S::Running)),
         answered(Call::Approve(0), 0, 9, Ok(S::Created)),
@@ -316,7 +325,7 @@ async fn decisions_by_several_servers_are_explained_by_some_order() {
             assert_eq!(scene.status(server, id).await, end);
         }
         assert!(
-            explained(&history, &Model::Blocked(BTreeSet::new()), end),
+            explained(&history, &Model::blocked(), end),
             "no order explains it, with {end:?} at the end: {history:#?}"
         );
         ends.insert(end.as_str_name());
