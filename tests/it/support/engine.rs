@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gatehouse::store::Location;
+use gatehouse::{first_start::RootToken, store::Location};
 use tempfile::TempDir;
 
 use super::postgres::{self, Database};
@@ -133,6 +133,11 @@ impl Place {
             Site::Own(database) => database.url.clone(),
             Site::At(url) => url.clone(),
         }
+    }
+
+    /// The first administrator's token is made, in the data folder.
+    pub fn root_token(&self) -> RootToken {
+        RootToken::MadeIn(self.folder.path().to_owned())
     }
 
     /// The file of a SQLite store.

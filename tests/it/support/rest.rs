@@ -29,7 +29,7 @@ impl RestServer {
     /// In front of this server.
     pub async fn before(server: &TestServer) -> Self {
         Self::start(Options {
-            grpc_url: server.url(),
+            grpc_urls: vec![server.url()],
             ..Options::default()
         })
         .await
@@ -242,7 +242,7 @@ impl Site {
     /// Another sidecar before the same server, set up in another way.
     pub async fn sidecar(&self, set: impl FnOnce(&mut Options)) -> RestServer {
         let mut options = Options {
-            grpc_url: self.world.server.url(),
+            grpc_urls: vec![self.world.server.url()],
             ..Options::default()
         };
         set(&mut options);
