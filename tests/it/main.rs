@@ -9,6 +9,7 @@
 mod authz;
 mod changes;
 mod commands;
+mod compose;
 mod conformance;
 mod copies;
 mod crash;

@@ -87,6 +87,11 @@ impl Cluster {
     /// A server on a socket in a folder of its own, and on this port of the loopback address if it is not 0. With
     /// `durable` it survives a crash; without, it is quicker.
     pub fn start(port: u16, durable: bool) -> Self {
+        Self::start_with(port, durable, "")
+    }
+
+    /// The same; over the network, its user `gatehouse` has to have this password, if it is not empty.
+    pub fn start_with(port: u16, durable: bool, password: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("gatehouse-pg-")
             .tempdir()
@@ -96,7 +101,13 @@ impl Cluster {
             set -eu
             cd "$folder"
             if [ ! -d data ]; then
-                "$bin/initdb" -D data -U gatehouse --auth=trust --no-sync -E UTF8 --locale=C.UTF-8 \
+                auth=trust
+                if [ -n "$password" ]; then
+                    auth=scram-sha-256
+                    (umask 077; printf '%s\n' "$password" >password)
+                    pwfile=--pwfile=password
+                fi
+                "$bin/initdb" -D data -U gatehouse --auth-local=trust --auth-host=$auth ${pwfile-} --no-sync -E UTF8 --locale=C.UTF-8 \
                     --locale-provider=icu --icu-locale=en >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
             fi
             start() {
@@ -143,6 +154,7 @@ impl Cluster {
             .env("bin", programs().unwrap())
             .env("options", options.join(" "))
             .env("throw_away", "yes")
+            .env("password", password)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -163,6 +175,16 @@ impl Cluster {
     pub fn url(&self, database: &str) -> String {
         let folder = self.folder.path().to_str().unwrap().replace('/', "%2F");
         format!("postgres://gatehouse@{folder}:{}/{database}", self.port)
+    }
+
+    /// Makes a database, by the socket.
+    pub fn create(&self, database: &str) {
+        let folder = self.folder.path().to_str().unwrap();
+        let port = self.port.to_string();
+        self.run(
+            "createdb",
+            &["-h", folder, "-p", &port, "-U", "gatehouse", database],
+        );
     }
 
     /// Lets the server crash: what it has not written to its log is gone.
