@@ -90,8 +90,17 @@ impl Cluster {
         Self::start_with(port, durable, "")
     }
 
+    /// A streaming replica of another server that is ready, on a socket.
+    pub fn standby_of(primary: &Self) -> Self {
+        Self::started(0, true, "", primary.folder.path().to_str().unwrap())
+    }
+
     /// The same; over the network, its user `gatehouse` has to have this password, if it is not empty.
     pub fn start_with(port: u16, durable: bool, password: &str) -> Self {
+        Self::started(port, durable, password, "")
+    }
+
+    fn started(port: u16, durable: bool, password: &str, primary: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("gatehouse-pg-")
             .tempdir()
@@ -100,7 +109,9 @@ impl Cluster {
         let script = r#"
             set -eu
             cd "$folder"
-            if [ ! -d data ]; then
+            if [ -n "$primary" ]; then
+                "$bin/pg_basebackup" -h "$primary" -U gatehouse -D data -R --checkpoint=fast
+            else
                 auth=trust
                 if [ -n "$password" ]; then
                     auth=scram-sha-256
@@ -155,6 +166,7 @@ impl Cluster {
             .env("options", options.join(" "))
             .env("throw_away", "yes")
             .env("password", password)
+            .env("primary", primary)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
