@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     engine::Engine,
-    postgres::{Cluster, programs},
+    postgres::{Cluster, Shape, programs},
 };
 
 const FILE: &str = include_str!("../../docker-compose.yml");
@@ -379,7 +379,11 @@ impl Machine {
             assert!(environment.keys().eq(known.iter()), "{environment:?}");
             assert_eq!(environment["POSTGRES_USER"], "gatehouse");
             let password = self.secret("postgres_password");
-            let cluster = Cluster::start_with(self.port("postgres:5432"), false, &password);
+            let cluster = Cluster::of(&Shape {
+                port: self.port("postgres:5432"),
+                password: &password,
+                ..Shape::default()
+            });
             self.cluster = Some(cluster);
             self.healthy(service);
             self.cluster.as_ref().unwrap().create(&environment["POSTGRES_DB"]);

@@ -13,6 +13,7 @@ mod compose;
 mod conformance;
 mod copies;
 mod crash;
+mod database;
 mod directory;
 mod example;
 mod gate;
