@@ -291,7 +291,7 @@ async fn whoever_holds_locks_or_connections_holds_nobody_up_for_ever() {
         }
         other.execute("ROLLBACK").await.unwrap();
         eventually("it is recorded when the lock is gone", async || {
-            served.record(lock).await.is_ok()
+            served.record(name).await.is_ok()
         })
         .await;
     }
