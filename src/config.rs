@@ -240,7 +240,7 @@ pub struct TargetOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
 pub struct TargetsOptions {
-    /// The gRPC servers to call, separated by commas: in turn, passing over those that do not serve
+    /// The gRPC server to call; several, separated by commas, are called in turn, passing over those that do not serve
     #[arg(
         long,
         env = "GATEHOUSE_GRPC_URL",

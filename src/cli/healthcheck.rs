@@ -1,7 +1,10 @@
-//! `gatehouse healthcheck`: whether a server is well, as an exit code for containers.
+//! `gatehouse healthcheck`: whether a server or a sidecar is well, as an exit code for containers.
 
 use std::time::Duration;
 
+use axum::body::Body;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::time::timeout;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -10,16 +13,21 @@ use super::{
     Error,
     client::{self, Attempt as _},
 };
-use crate::config::{TargetOptions, seconds};
+use crate::config::{GrpcUrl, TargetsOptions, seconds};
 
 /// The options of `gatehouse healthcheck`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example, in a container image:
-  HEALTHCHECK CMD [\"gatehouse\", \"healthcheck\"]")]
+Examples, in a container:
+  gatehouse healthcheck
+  gatehouse healthcheck --rest-url http://127.0.0.1:8080")]
 pub struct Options {
     #[command(flatten)]
-    target: TargetOptions,
+    targets: TargetsOptions,
+
+    /// Ask this sidecar instead, whether it is there and a gRPC server behind it serves
+    #[arg(long, env = "GATEHOUSE_REST_URL", value_name = "URL")]
+    rest_url: Option<GrpcUrl>,
 
     /// How long the answer may take
     #[arg(
@@ -31,8 +39,18 @@ pub struct Options {
 
 /// Asks the standard health service for the state of the whole server.
 pub async fn run(options: Options) -> Result<(), Error> {
-    let url = options.target.grpc_url;
-    let mut health = HealthClient::new(client::dial(&url, options.request_timeout).await?);
+    if let Some(url) = options.rest_url {
+        return sidecar(url, options.request_timeout).await;
+    }
+    // In the surroundings of a sidecar there may be several: each is asked, and all have to be well.
+    for url in options.targets.grpc_url {
+        server(url, options.request_timeout).await?;
+    }
+    Ok(())
+}
+
+async fn server(url: GrpcUrl, patience: Duration) -> Result<(), Error> {
+    let mut health = HealthClient::new(client::dial(&url, patience).await?);
     let request = HealthCheckRequest {
         service: String::new(),
     };
@@ -52,4 +70,23 @@ pub async fn run(options: Options) -> Result<(), Error> {
             state: "in an unknown state",
         }),
     }
+}
+
+/// Asks a sidecar's probe.
+async fn sidecar(url: GrpcUrl, patience: Duration) -> Result<(), Error> {
+    let probe = format!("{}/-/readiness", url.as_str());
+    let Ok(probe) = probe.parse() else {
+        return Err(Error::Unhealthy {
+            url,
+            state: "no address",
+        });
+    };
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let state = match timeout(patience, client.get(probe)).await {
+        Ok(Ok(answer)) if answer.status().is_success() => return Ok(()),
+        Ok(Ok(_)) => "not ready",
+        Ok(Err(_)) => "not reachable",
+        Err(_) => "silent",
+    };
+    Err(Error::Unhealthy { url, state })
 }

@@ -158,7 +158,8 @@ pub fn prepare(store: &StoreOptions) -> Result<Location, Error> {
     Ok(location)
 }
 
-fn make_folder(folder: &Path) -> Result<(), Error> {
+/// Makes a folder for nobody else's eyes.
+pub fn make_folder(folder: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

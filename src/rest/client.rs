@@ -13,7 +13,10 @@ use std::{
 };
 
 use http::{HeaderValue, uri::Scheme};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tonic::{
     Request,
     metadata::MetadataValue,
@@ -92,6 +95,19 @@ impl Backend {
         }
     }
 
+    /// Whether one of the servers serves.
+    pub(super) async fn is_ready(&self) -> bool {
+        for server in &self.servers {
+            let mut health = HealthClient::new(server.channels[0].clone());
+            if let Ok(Ok(answer)) = timeout(CONNECT_TIMEOUT, health.check(whole_server())).await
+                && answer.into_inner().status() == ServingStatus::Serving
+            {
+                return true;
+            }
+        }
+        false
+    }
+
     /// A call's message with the caller, the deadline and the request id. `wait` is how long the call asks the server
     /// to hold its answer back: that comes on top of what any call may take.
     pub(super) fn request<T>(
@@ -108,6 +124,12 @@ impl Backend {
             request.metadata_mut().insert("x-request-id", id);
         }
         request
+    }
+}
+
+fn whole_server() -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: String::new(),
     }
 }
 
@@ -136,10 +158,7 @@ impl Server {
     async fn watch(self: Arc<Self>) {
         loop {
             let mut health = HealthClient::new(self.channels[0].clone());
-            let whole = HealthCheckRequest {
-                service: String::new(),
-            };
-            if let Ok(answer) = health.watch(whole).await {
+            if let Ok(answer) = health.watch(whole_server()).await {
                 let mut told = answer.into_inner();
                 while let Ok(Some(message)) = told.message().await {
                     let serves = message.status() == ServingStatus::Serving;

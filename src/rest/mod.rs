@@ -21,6 +21,7 @@ mod merge_request;
 mod metadata;
 mod page;
 mod params;
+mod probe;
 mod project;
 mod protected_environment;
 mod reply;
@@ -224,6 +225,9 @@ async fn answer(State(sidecar): State<Arc<Sidecar>>, request: Request) -> Respon
     let path = request.uri().path();
     if path == "/api/v3" || path.starts_with("/api/v3/") {
         return Failure::old_api().into_response();
+    }
+    if let Some(answer) = probe::answer(&sidecar.backend, request.method(), path).await {
+        return answer;
     }
     if request.method() == Method::OPTIONS {
         return options(path);

@@ -58,6 +58,9 @@ pub enum StoreError {
     /// The store is occupied or cannot be reached; nothing was changed.
     #[error("the store is busy or away")]
     Unavailable(#[source] sqlx::Error),
+    /// No connection can be made, for the reason that is the source.
+    #[error("cannot connect to the database")]
+    Unreachable(#[source] sqlx::Error),
     /// The database did not answer in time; nothing was changed.
     #[error("the store does not answer")]
     Timeout(#[source] sqlx::Error),
@@ -95,7 +98,10 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(error) => error,
-            StoreError::Unavailable(_) | StoreError::Timeout(_) | StoreError::Lost(_) => {
+            StoreError::Unavailable(_)
+            | StoreError::Unreachable(_)
+            | StoreError::Timeout(_)
+            | StoreError::Lost(_) => {
                 Error::caused(Reason::StoreUnavailable, "the store is busy or away", error)
             }
             StoreError::Conflict(_) => {

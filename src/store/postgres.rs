@@ -3,7 +3,7 @@
 //! Three kinds of connections: those that read and write, one that hears what other servers did, and one that tells them.
 //! What is told is a nudge: who hears it reads the tables, and looks there now and then without being told.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use sqlx::{
     Connection as _, PgConnection, Pool, Postgres, SqlStr,
@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Opened, Result, StoreError,
+    Opened, Result, Store, StoreError,
     sql::{
         Db, SqlStore,
         connections::{Connections, Doubts, reading},
@@ -46,6 +46,8 @@ const LOOK_EVERY_UNTOLD: Duration = Duration::from_secs(1);
 const TRUSTED: Duration = Duration::from_secs(30);
 /// How long it may take to answer then.
 const ASKED: Duration = Duration::from_secs(2);
+/// How long it may take to reach the database at the start.
+const REACHED_IN: Duration = Duration::from_secs(10);
 /// How much longer than the server's own limit to wait for an answer before a connection counts as broken.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -184,20 +186,17 @@ impl Settings {
             })
     }
 
-    async fn connect(&self, place: &PgConnectOptions) -> Result<Connections<Postgres>> {
+    /// Connections to a place, made when they are needed.
+    fn connections(&self, place: &PgConnectOptions) -> Connections<Postgres> {
         let doubts = Doubts::default();
-        let pool = self
-            .pool(&doubts)
-            .connect_with(self.options(place))
-            .await
-            .map_err(StoreError::Unavailable)?;
-        Ok(Connections {
+        let pool = self.pool(&doubts).connect_lazy_with(self.options(place));
+        Connections {
             writer: pool.clone(),
             reader: pool,
             openings: self.openings(),
             patience: Some(self.statement_timeout + GRACE),
             doubts,
-        })
+        }
     }
 }
 
@@ -211,17 +210,14 @@ async fn trusted(doubts: &Doubts, connection: &mut PgConnection, idle: &PoolConn
 
 /// Opens a store whose schema this version can serve, and its copy if there is one.
 pub async fn open(settings: &Settings) -> Result<Opened> {
-    let connections = settings.connect(&settings.primary).await?;
-    {
-        let mut connection = connections
-            .reader
-            .acquire()
-            .await
-            .map_err(StoreError::Unavailable)?;
-        if let Level::Behind(behind) = schema::level::<Postgres>(&mut connection).await? {
-            return Err(StoreError::Schema(behind.into()));
-        }
+    // Not by the pool, which would try again for a while and then not tell what was wrong.
+    let mut connection = reach(&settings.options(&settings.primary)).await?;
+    if let Level::Behind(behind) = schema::level::<Postgres>(&mut connection).await? {
+        return Err(StoreError::Schema(behind.into()));
     }
+    // What comes of a farewell is of no interest.
+    let _ = connection.close().await;
+    let connections = settings.connections(&settings.primary);
     let replica = match &settings.replica {
         None => None,
         Some(place) => Some(open_replica(settings, place)),
@@ -241,23 +237,23 @@ pub async fn open(settings: &Settings) -> Result<Opened> {
     tokio::spawn(word.clone().tell(outbox));
     tokio::spawn(word.look(settings.clone()));
     Ok(Opened {
-        store: std::sync::Arc::new(SqlStore::new(connections, wake, closing)),
+        store: Arc::new(SqlStore::new(connections, wake, closing)),
         replica,
     })
 }
 
+/// A connection of its own, or what is in its way.
+async fn reach(options: &PgConnectOptions) -> Result<PgConnection> {
+    match timeout(REACHED_IN, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected.map_err(StoreError::Unreachable),
+        Err(_) => Err(StoreError::Unreachable(sqlx::Error::PoolTimedOut)),
+    }
+}
+
 /// A copy is not needed to serve: it may be away, even at the start.
-fn open_replica(settings: &Settings, place: &PgConnectOptions) -> std::sync::Arc<dyn super::Store> {
-    let doubts = Doubts::default();
-    let pool = settings.pool(&doubts).connect_lazy_with(settings.options(place));
-    let connections = Connections {
-        writer: pool.clone(),
-        reader: pool,
-        openings: settings.openings(),
-        patience: Some(settings.statement_timeout + GRACE),
-        doubts,
-    };
-    std::sync::Arc::new(SqlStore::<Postgres>::new(
+fn open_replica(settings: &Settings, place: &PgConnectOptions) -> Arc<dyn Store> {
+    let connections = settings.connections(place);
+    Arc::new(SqlStore::<Postgres>::new(
         connections,
         Wake::default(),
         CancellationToken::new(),
@@ -267,15 +263,10 @@ fn open_replica(settings: &Settings, place: &PgConnectOptions) -> std::sync::Arc
 /// Brings the schema up to date. One at a time: others wait. It takes as long as it takes.
 pub async fn migrate(settings: &Settings) -> Result<()> {
     let options = settings.primary.clone().application_name("gatehouse migrate");
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .connect_with(options)
-        .await
-        .map_err(StoreError::Unavailable)?;
-    let level = {
-        let mut connection = pool.acquire().await.map_err(StoreError::Unavailable)?;
-        schema::level::<Postgres>(&mut connection).await?
-    };
+    let mut connection = reach(&options).await?;
+    let level = schema::level::<Postgres>(&mut connection).await?;
+    let _ = connection.close().await;
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
     if let Level::Behind(_) = level {
         MIGRATIONS.run(&pool).await.map_err(StoreError::Migration)?;
     }

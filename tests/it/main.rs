@@ -9,9 +9,11 @@
 mod authz;
 mod changes;
 mod commands;
+mod compose;
 mod conformance;
 mod copies;
 mod crash;
+mod database;
 mod directory;
 mod example;
 mod gate;

@@ -4,6 +4,7 @@
 mod decisions;
 mod fleet;
 mod load;
+mod standby;
 
 use std::time::Duration;
 

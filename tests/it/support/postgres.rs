@@ -5,7 +5,8 @@
 use std::{
     env,
     io::Write as _,
-    path::PathBuf,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         OnceLock,
@@ -74,6 +75,21 @@ fn matching(pattern: &str) -> Vec<PathBuf> {
     found
 }
 
+/// What a server is to be like.
+#[derive(Default)]
+pub struct Shape<'a> {
+    /// The port of the loopback address; 0: none.
+    pub port: u16,
+    /// Whether it survives a crash.
+    pub durable: bool,
+    /// What its user `gatehouse` has to have over the network; empty: nothing.
+    pub password: &'a str,
+    /// The folder of the server that it is a replica of; empty: none.
+    pub primary: &'a str,
+    /// The certificate and its key, if it is to speak TLS.
+    pub tls: Option<(String, String)>,
+}
+
 /// A server of one's own. It ends with the test process, however that ends: then nobody holds the other end of its
 /// standard input any more.
 pub struct Cluster {
@@ -84,9 +100,34 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A server on a socket in a folder of its own, and on this port of the loopback address if it is not 0. With
-    /// `durable` it survives a crash; without, it is quicker.
+    /// A server on a socket, and on this port of the loopback address if it is not 0. With `durable` it survives a crash;
+    /// without, it is quicker.
     pub fn start(port: u16, durable: bool) -> Self {
+        Self::of(&Shape {
+            port,
+            durable,
+            ..Shape::default()
+        })
+    }
+
+    /// A streaming replica of another server that is ready, on a socket.
+    pub fn standby_of(primary: &Self) -> Self {
+        Self::of(&Shape {
+            durable: true,
+            primary: primary.folder.path().to_str().unwrap(),
+            ..Shape::default()
+        })
+    }
+
+    /// A server in a folder of its own.
+    pub fn of(shape: &Shape) -> Self {
+        let Shape {
+            port,
+            durable,
+            password,
+            primary,
+            tls,
+        } = shape;
         let folder = tempfile::Builder::new()
             .prefix("gatehouse-pg-")
             .tempdir()
@@ -95,8 +136,16 @@ impl Cluster {
         let script = r#"
             set -eu
             cd "$folder"
-            if [ ! -d data ]; then
-                "$bin/initdb" -D data -U gatehouse --auth=trust --no-sync -E UTF8 --locale=C.UTF-8 \
+            if [ -n "$primary" ]; then
+                "$bin/pg_basebackup" -h "$primary" -U gatehouse -D data -R --checkpoint=fast
+            else
+                auth=trust
+                if [ -n "$password" ]; then
+                    auth=scram-sha-256
+                    (umask 077; printf '%s\n' "$password" >password)
+                    pwfile=--pwfile=password
+                fi
+                "$bin/initdb" -D data -U gatehouse --auth-local=trust --auth-host=$auth ${pwfile-} --no-sync -E UTF8 --locale=C.UTF-8 \
                     --locale-provider=icu --icu-locale=en >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
             fi
             start() {
@@ -119,6 +168,19 @@ impl Cluster {
             "-c max_wal_senders=4 -c wal_level=replica".to_owned(),
             "-c autovacuum_naptime=5".to_owned(),
         ];
+        if let Some((certificate, key)) = tls {
+            for (setting, name, content) in [
+                ("ssl_cert_file", "certificate.pem", certificate),
+                ("ssl_key_file", "key.pem", key),
+            ] {
+                let file = folder.path().join(name);
+                std::fs::write(&file, content).unwrap();
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+                give(&file);
+                options.push(format!("-c {setting}={}", file.display()));
+            }
+            options.push("-c ssl=on".into());
+        }
         if !durable {
             options.push("-c fsync=off -c synchronous_commit=off -c full_page_writes=off".into());
         }
@@ -128,7 +190,7 @@ impl Cluster {
         });
         let path = folder.path().to_owned();
         let mut command = if is_root() {
-            std::os::unix::fs::chown(&path, NOBODY.parse().ok(), NOBODY.parse().ok()).unwrap();
+            give(&path);
             let mut command = Command::new("setpriv");
             command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "sh", "-c"]);
             command
@@ -143,13 +205,15 @@ impl Cluster {
             .env("bin", programs().unwrap())
             .env("options", options.join(" "))
             .env("throw_away", "yes")
+            .env("password", password)
+            .env("primary", primary)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         Self {
             folder,
-            port: if port == 0 { 5432 } else { port },
+            port: if *port == 0 { 5432 } else { *port },
             keeper,
         }
     }
@@ -163,6 +227,27 @@ impl Cluster {
     pub fn url(&self, database: &str) -> String {
         let folder = self.folder.path().to_str().unwrap().replace('/', "%2F");
         format!("postgres://gatehouse@{folder}:{}/{database}", self.port)
+    }
+
+    /// Waits until it takes connections.
+    #[expect(clippy::disallowed_methods, reason = "nothing tells when it does")]
+    pub fn ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let socket = self.folder.path().join(format!(".s.PGSQL.{}", self.port));
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < deadline, "the database never took a connection");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Makes a database, by the socket.
+    pub fn create(&self, database: &str) {
+        let folder = self.folder.path().to_str().unwrap();
+        let port = self.port.to_string();
+        self.run(
+            "createdb",
+            &["-h", folder, "-p", &port, "-U", "gatehouse", database],
+        );
     }
 
     /// Lets the server crash: what it has not written to its log is gone.
@@ -204,6 +289,13 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
+    }
+}
+
+/// Gives a file to the user that the server runs as.
+fn give(file: &Path) {
+    if is_root() {
+        std::os::unix::fs::chown(file, NOBODY.parse().ok(), NOBODY.parse().ok()).unwrap();
     }
 }
 
