@@ -106,6 +106,8 @@ pub async fn open_app(
     repositories: Repositories,
 ) -> Result<(App, Option<PathBuf>), ServerError> {
     let opened = store::open(location).await.map_err(ServerError::Store)?;
+    // One that is only half imported would look like a new one.
+    opened.store.ping().await.map_err(ServerError::Store)?;
     let app = App::new(opened.store, clock, repositories).with_replica(opened.replica);
     let root_token = first_start::ensure_administrator(&app, root_token).await?;
     Ok((app, root_token))

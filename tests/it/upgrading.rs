@@ -1,6 +1,9 @@
-//! A store that an earlier version made opens under this one, and everything in it reads as before.
+//! Schemas and the versions of the program: what each may serve, what it makes of an older store, and that both engines have
+//! the same schema.
 
-use crate::support::engine::Engine;
+mod parity;
+mod versions;
+
 use std::path::Path;
 
 use gatehouse::{
@@ -17,7 +20,7 @@ use gatehouse::{
 };
 use sqlx::{Connection as _, SqliteConnection, migrate::Migrator};
 
-use crate::support::{World, group_at, in_project, project_at, user_named};
+use crate::support::{World, engine::Engine, group_at, in_project, project_at, user_named};
 
 /// Something of everything that the first version kept.
 async fn history() -> World {

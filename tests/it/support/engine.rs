@@ -53,7 +53,7 @@ macro_rules! connected {
 
         match $place.location() {
             gatehouse::store::Location::Sqlite(file) => {
-                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+                let options = gatehouse::store::sqlite::options(&file);
                 let mut $connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
                 let output = $body;
                 $connection.close().await.unwrap();
@@ -81,11 +81,20 @@ impl Engine {
 
     /// A place for an empty store.
     pub async fn place(self) -> Place {
+        self.place_with(Database::create).await
+    }
+
+    /// A place where nobody has made a schema yet.
+    pub async fn bare_place(self) -> Place {
+        self.place_with(Database::create_empty).await
+    }
+
+    async fn place_with<F: Future<Output = Database>>(self, database: impl FnOnce() -> F) -> Place {
         Place {
             folder: tempfile::tempdir().unwrap(),
             database: match self {
                 Self::Sqlite => Site::File,
-                Self::Postgres => Site::Own(Database::create().await),
+                Self::Postgres => Site::Own(database().await),
             },
         }
     }
