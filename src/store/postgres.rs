@@ -115,16 +115,17 @@ impl Settings {
         }
     }
 
-    /// The server's limits for every transaction, by name, in milliseconds. One whose client fell silent must not hold its
-    /// locks for ever.
+    /// The server's limits for every transaction, by name, in milliseconds; 0: there is none. One whose client fell silent
+    /// must not hold its locks for ever.
     fn limits(&self) -> [(&'static str, u128); 3] {
+        let silence = match self.statement_timeout {
+            Duration::ZERO => Duration::ZERO,
+            timeout => timeout + GRACE,
+        };
         [
             ("statement_timeout", self.statement_timeout.as_millis()),
             ("lock_timeout", self.lock_timeout.as_millis()),
-            (
-                "idle_in_transaction_session_timeout",
-                (self.statement_timeout + GRACE).as_millis(),
-            ),
+            ("idle_in_transaction_session_timeout", silence.as_millis()),
         ]
     }
 
@@ -243,6 +244,20 @@ pub async fn open(settings: &Settings) -> Result<Opened> {
     Ok(Opened {
         store: std::sync::Arc::new(SqlStore::new(connections, wake, closing)),
         replica,
+    })
+}
+
+/// Connections for work that takes as long as it takes, whatever the schema is.
+pub async fn connect_without_limits(settings: &Settings) -> Result<Connections<Postgres>> {
+    let settings = Settings {
+        statement_timeout: Duration::ZERO,
+        lock_timeout: Duration::ZERO,
+        ..settings.clone()
+    };
+    let connections = settings.connect(&settings.primary).await?;
+    Ok(Connections {
+        patience: None,
+        ..connections
     })
 }
 
@@ -463,6 +478,11 @@ impl Driver for Postgres {
     const SHARED: bool = true;
     const MIGRATIONS_TABLES: &'static str =
         "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('_sqlx_migrations')";
+    const LAST_ID: &'static str =
+        "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence($1, 'id')::regclass), 0)";
+    const SET_LAST_ID: &'static str =
+        "SELECT setval(pg_get_serial_sequence($1, 'id')::regclass, GREATEST($2, 1), $2 > 0)";
+    const ANALYZE: Option<&'static str> = Some("ANALYZE");
 
     fn migrations() -> &'static Migrator {
         &MIGRATIONS
