@@ -31,7 +31,7 @@ pub use read::ReadError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store failed.
-    #[error("the store failed")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// There is no store.
     #[error("there is no database in {0}")]

@@ -62,7 +62,11 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 pub async fn open(file: &Path) -> Result<SqlStore<Sqlite>> {
     migrate(file).await?;
     let connections = connect(file).await?;
-    Ok(SqlStore::new(connections, Wake::default(), CancellationToken::new()))
+    Ok(SqlStore::new(
+        connections,
+        Wake::default(),
+        CancellationToken::new(),
+    ))
 }
 
 /// Connections to the store in `file`, which has to be there, whatever its schema is.

@@ -144,7 +144,11 @@ fn send(messages: &Messages, message: Message) -> bool {
 }
 
 /// Reads to the end, to see that all is as it was written.
-fn check<R: Read>(reader: &mut Reader<BufReader<R>>, size: u64, messages: &Messages) -> Result<(), ReadError> {
+fn check<R: Read>(
+    reader: &mut Reader<BufReader<R>>,
+    size: u64,
+    messages: &Messages,
+) -> Result<(), ReadError> {
     let mut table = "";
     while let Some(item) = reader.next()? {
         match item {
@@ -280,10 +284,7 @@ where
             let stmt = sql::<DB>("SELECT COUNT(*) FROM (SELECT 1 AS one FROM ")
                 .push(table.name)
                 .push(" LIMIT 1) AS first");
-            let (rows,) = stmt
-                .one::<(i64,)>(&mut *connection)
-                .await
-                .map_err(failed::<DB>)?;
+            let (rows,) = stmt.one::<(i64,)>(&mut *connection).await.map_err(failed::<DB>)?;
             if rows != 0 {
                 return Err(Error::NotEmpty(table.name));
             }
@@ -402,7 +403,8 @@ where
                 return Err(Error::Differs(table.name));
             }
         }
-        let complete = "UPDATE installation SET imported = importing, importing = NULL WHERE id = 1 AND importing = $1";
+        let complete =
+            "UPDATE installation SET imported = importing, importing = NULL WHERE id = 1 AND importing = $1";
         let completed = sql::<DB>(complete).bind(self.name.clone());
         if completed.run(&mut connection).await.map_err(failed::<DB>)? == 1 {
             Ok(())
@@ -417,7 +419,8 @@ const DIRECTORY: &str = "directory";
 
 /// When an export was made that has this header.
 fn made_at(header: &str) -> String {
-    serde_json::from_str(header).map_or_else(|_| "an unknown time".to_owned(), |header: Header| header.made_at)
+    serde_json::from_str(header)
+        .map_or_else(|_| "an unknown time".to_owned(), |header: Header| header.made_at)
 }
 
 /// The statements that insert these rows.
