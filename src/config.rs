@@ -236,6 +236,21 @@ pub struct TargetOptions {
     pub grpc_url: GrpcUrl,
 }
 
+/// Which servers the sidecar calls.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Server")]
+pub struct TargetsOptions {
+    /// The gRPC servers to call, separated by commas: in turn, passing over those that do not serve
+    #[arg(
+        long,
+        env = "GATEHOUSE_GRPC_URL",
+        default_value = "http://127.0.0.1:50051",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub grpc_url: Vec<GrpcUrl>,
+}
+
 /// What a client command needs to call a server.
 ///
 /// The token is the content of `--token-file`, else of the variable `GATEHOUSE_TOKEN`, else of the file `root-token` in

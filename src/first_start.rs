@@ -29,9 +29,28 @@ pub enum FirstStartError {
     Store(#[from] Error),
 }
 
-/// Creates `root` if there is no user yet, and writes its token to a file with mode 0600 in `data_dir`. Answers the
-/// file, if it was written now.
-pub async fn ensure_administrator(app: &App, data_dir: &Path) -> Result<Option<PathBuf>, FirstStartError> {
+/// Where the token of `root` comes from.
+#[derive(Debug, Clone)]
+pub enum RootToken {
+    /// It is made, and written to a file with mode 0600 in this folder.
+    MadeIn(PathBuf),
+    /// The operator gives it. Nothing is written.
+    Given(Secret),
+}
+
+/// Creates `root` if there is no user yet. Answers the file with its token, if that was written now.
+pub async fn ensure_administrator(
+    app: &App,
+    root_token: &RootToken,
+) -> Result<Option<PathBuf>, FirstStartError> {
+    match root_token {
+        RootToken::MadeIn(folder) => make(app, folder).await,
+        // Of servers that start at once one creates it.
+        RootToken::Given(secret) => Ok(app.bootstrap(secret).await.map(|_| None)?),
+    }
+}
+
+async fn make(app: &App, data_dir: &Path) -> Result<Option<PathBuf>, FirstStartError> {
     let file = data_dir.join(ROOT_TOKEN_FILE);
     let draft = data_dir.join(format!("{ROOT_TOKEN_FILE}.draft"));
     let failed = |path: &Path| {

@@ -29,6 +29,7 @@ pub mod config;
 pub mod domain;
 pub mod first_start;
 pub mod grpc;
+pub mod health;
 pub mod pb;
 pub mod repository;
 pub mod rest;

@@ -1,10 +1,6 @@
 //! The gRPC server: services, layers, health, reflection, and an orderly end.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -12,18 +8,18 @@ use tonic::{
     codec::CompressionEncoding,
     transport::{Server, server::TcpIncoming},
 };
-use tonic_health::ServingStatus;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     app::App,
     clock::Clock,
-    first_start::{self, FirstStartError},
+    first_start::{self, FirstStartError, RootToken},
     grpc::{
         Services,
         auth::AuthLayer,
         request::{DeadlineLayer, Panicked, RequestLayer},
     },
+    health,
     pb::{
         self,
         v1::{
@@ -60,7 +56,7 @@ const SERVICES: [&str; 11] = [
 ];
 /// How long the work in the background may take to come to an end.
 const LEAVE: Duration = Duration::from_secs(2);
-/// The name under which health is asked about all of them; it is SERVING from the start.
+/// The name under which health is asked about all of them.
 const WHOLE_SERVER: &str = "";
 
 /// How the server serves.
@@ -105,13 +101,13 @@ pub enum ServerError {
 /// [`first_start`]).
 pub async fn open_app(
     location: &Location,
-    data_dir: &Path,
+    root_token: &RootToken,
     clock: Arc<dyn Clock>,
     repositories: Repositories,
 ) -> Result<(App, Option<PathBuf>), ServerError> {
     let opened = store::open(location).await.map_err(ServerError::Store)?;
     let app = App::new(opened.store, clock, repositories).with_replica(opened.replica);
-    let root_token = first_start::ensure_administrator(&app, data_dir).await?;
+    let root_token = first_start::ensure_administrator(&app, root_token).await?;
     Ok((app, root_token))
 }
 
@@ -139,9 +135,8 @@ pub async fn serve(
                 .send_compressed(CompressionEncoding::Gzip)
         };
     }
-    for service in SERVICES {
-        health.set_service_status(service, ServingStatus::Serving).await;
-    }
+    let names = SERVICES.into_iter().chain([WHOLE_SERVER]).collect();
+    let mut following = tokio::spawn(health::follow(app.clone(), health, names, shutdown.clone()));
     let router = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -169,10 +164,9 @@ pub async fn serve(
     let stop = shutdown.clone();
     let drain = async move {
         stop.cancelled().await;
-        for service in SERVICES.iter().chain(&[WHOLE_SERVER]) {
-            health
-                .set_service_status(service, ServingStatus::NotServing)
-                .await;
+        // When it has said so, no new call is taken.
+        if let Err(error) = (&mut following).await {
+            tracing::error!(%error, "what health says of the server has ended early");
         }
     };
     let serving = router.serve_with_incoming_shutdown(incoming, drain);

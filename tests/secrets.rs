@@ -40,7 +40,7 @@ async fn no_secret_of_a_rest_request_reaches_the_log() {
     let grpc_url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let sidecar = router(Options {
-        grpc_url,
+        grpc_urls: vec![grpc_url],
         ..Options::default()
     })
     .unwrap();

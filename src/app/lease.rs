@@ -14,7 +14,7 @@ use crate::{domain::error::Error, store::Lease};
 /// How often a lease beats, and how often the others look.
 pub const BEAT: Duration = Duration::from_secs(2);
 /// How long it stands still before another takes it.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(6);
 
 /// One server's part in a lease.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::DirBuilderExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +24,7 @@ use super::{Cause, Error, console};
 use crate::{
     app::App,
     clock::{Clock, SystemClock},
-    config::{self, GrpcUrl, RepositoryOptions, StoreOptions, TargetOptions, TimeOptions},
+    config::{self, GrpcUrl, RepositoryOptions, StoreOptions, TargetsOptions, TimeOptions},
     repository::Repositories,
     rest, server,
     store::Location,
@@ -76,7 +76,7 @@ Example, behind a proxy that ends TLS:
       --external-url https://gatehouse.example.com")]
 pub struct RestAlone {
     #[command(flatten)]
-    target: TargetOptions,
+    targets: TargetsOptions,
     #[command(flatten)]
     rest: config::RestOptions,
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub async fn both(options: Both) -> Result<(), Error> {
     let mut servers = Servers::new(options.time.drain_timeout);
     let grpc_url = GrpcUrl::from(within_reach(grpc.address));
     announce(&[Listening::Grpc(grpc.address), Listening::Rest(rest.address)]);
-    servers.add_rest(rest, &options.rest, &grpc_url, &options.time);
+    servers.add_rest(rest, &options.rest, &[grpc_url], &options.time);
     servers.add_grpc(grpc, app, &options.grpc, &options.time);
     servers.run(&stop).await
 }
@@ -120,7 +120,7 @@ pub async fn rest(options: RestAlone) -> Result<(), Error> {
 
     let mut servers = Servers::new(options.time.drain_timeout);
     announce(&[Listening::Rest(rest.address)]);
-    servers.add_rest(rest, &options.rest, &options.target.grpc_url, &options.time);
+    servers.add_rest(rest, &options.rest, &options.targets.grpc_url, &options.time);
     servers.run(&stop).await
 }
 
@@ -144,14 +144,21 @@ pub async fn open_by(
     repositories: Repositories,
 ) -> Result<(App, Option<PathBuf>), Error> {
     let location = prepare(store)?;
-    server::open_app(&location, &store.data_dir, clock, repositories)
+    server::open_app(&location, &store.root_token()?, clock, repositories)
         .await
         .map_err(|error| Error::Store(error.into()))
 }
 
-/// Makes the data folder, for nobody else's eyes, and returns where the store is.
+/// Makes the data folder, for nobody else's eyes, if anything is kept there, and returns where the store is.
 pub fn prepare(store: &StoreOptions) -> Result<Location, Error> {
-    let folder = store.data_dir.as_path();
+    let location = store.location()?;
+    if store.keeps_files() {
+        make_folder(&store.data_dir)?;
+    }
+    Ok(location)
+}
+
+fn make_folder(folder: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -159,8 +166,7 @@ pub fn prepare(store: &StoreOptions) -> Result<Location, Error> {
         .map_err(|source| Error::System {
             action: format!("make the folder {}", folder.display()),
             source,
-        })?;
-    Ok(store.location()?)
+        })
 }
 
 /// An address that is ours, before anything is served there.
@@ -274,16 +280,16 @@ impl Servers {
         });
     }
 
-    /// Starts the REST sidecar in front of `grpc_url`.
+    /// Starts the REST sidecar in front of these gRPC servers.
     pub fn add_rest(
         &mut self,
         bound: Bound,
         options: &config::RestOptions,
-        grpc_url: &GrpcUrl,
+        grpc_urls: &[GrpcUrl],
         time: &TimeOptions,
     ) {
         let options = rest::Options {
-            grpc_url: grpc_url.to_string(),
+            grpc_urls: grpc_urls.iter().map(ToString::to_string).collect(),
             external_url: options.external_url.as_ref().map(|url| url.as_str().to_owned()),
             trust_proxy: options.trust_proxy,
             max_body_bytes: options.max_body_bytes.get(),

@@ -11,9 +11,13 @@ use clap::{Args, ValueEnum};
 use sqlx::postgres::PgConnectOptions;
 
 use super::{Error, Secret, refused, seconds};
-use crate::store::{
-    Location,
-    postgres::{self, Settings},
+use crate::{
+    domain::token,
+    first_start::RootToken,
+    store::{
+        Location,
+        postgres::{self, Settings},
+    },
 };
 
 /// The parameters that a PostgreSQL URL may have. The others would be passed over, which is no way to treat a misspelt
@@ -27,6 +31,9 @@ const PARAMETERS: [&str; 7] = [
     "port",
     "dbname",
 ];
+
+/// The least that a token has that somebody made up: nobody should be able to guess it.
+const ROOT_TOKEN_MIN: usize = 20;
 
 /// Where what is recorded is kept.
 #[derive(Debug, Clone, Args)]
@@ -50,6 +57,11 @@ pub struct StoreOptions {
         value_name = "URL"
     )]
     pub database_url: Option<Secret>,
+
+    /// A file with the token that the first administrator is to have, 20 characters at least; it is taken at the first start
+    /// [default: a token is made and written to root-token in the data folder]
+    #[arg(long, env = "GATEHOUSE_ROOT_TOKEN_FILE", value_name = "FILE")]
+    pub root_token_file: Option<PathBuf>,
 
     /// A file with the password of the database's user, if it is not in the URL
     #[arg(long, env = "GATEHOUSE_DATABASE_PASSWORD_FILE", value_name = "FILE")]
@@ -126,6 +138,7 @@ impl StoreOptions {
         Self {
             data_dir: data_dir.to_owned(),
             database_url: None,
+            root_token_file: None,
             database_password_file: None,
             database_read_url: None,
             database_pooler: Pooler::None,
@@ -176,6 +189,28 @@ impl StoreOptions {
             max_lifetime: self.database_max_lifetime,
             idle_timeout: self.database_idle_timeout,
         })))
+    }
+
+    /// Where the first administrator's token comes from.
+    pub fn root_token(&self) -> Result<RootToken, Error> {
+        let Some(file) = &self.root_token_file else {
+            return Ok(RootToken::MadeIn(self.data_dir.clone()));
+        };
+        let refused =
+            |problem: String| refused("--root-token-file", format!("{}: {problem}", file.display()));
+        let text = fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
+        let token = text.trim();
+        if token.len() < ROOT_TOKEN_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(refused(format!(
+                "it must hold one token, of at least {ROOT_TOKEN_MIN} visible ASCII characters"
+            )));
+        }
+        Ok(RootToken::Given(token::Secret::presented(token)))
+    }
+
+    /// Whether anything is kept in the data folder.
+    pub fn keeps_files(&self) -> bool {
+        self.root_token_file.is_none() || self.database_url.is_none()
     }
 
     fn sqlite(&self, file: PathBuf) -> Result<Location, Error> {
@@ -319,6 +354,55 @@ mod tests {
             );
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_root_token_is_made_unless_one_that_nobody_guesses_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let given = |text: &str| {
+            fs::write(&file, text).unwrap();
+            StoreOptions {
+                root_token_file: Some(file.clone()),
+                ..options(Some("postgres://me@db/ledger"))
+            }
+        };
+        match options(None).root_token().unwrap() {
+            RootToken::MadeIn(folder) => assert_eq!(folder, Path::new("my data")),
+            other @ RootToken::Given(_) => panic!("{other:?}"),
+        }
+        assert!(options(Some("postgres://me@db/ledger")).keeps_files());
+        let store = given(" 0123456789abcdefghij\n");
+        assert!(!store.keeps_files());
+        match store.root_token().unwrap() {
+            RootToken::Given(secret) => assert_eq!(secret.reveal(), "0123456789abcdefghij"),
+            other @ RootToken::MadeIn(_) => panic!("{other:?}"),
+        }
+        for short in [
+            "",
+            "\n",
+            "0123456789abcdefghi",
+            "0123456789 abcdefghij",
+            "0123456789abcdefghi\u{e4}",
+        ] {
+            let error = given(short).root_token().unwrap_err().to_string();
+            assert!(
+                error.starts_with("--root-token-file: ") && error.contains("at least 20"),
+                "{error}"
+            );
+        }
+        fs::remove_file(&file).unwrap();
+        let absent = StoreOptions {
+            root_token_file: Some(file.clone()),
+            ..options(None)
+        };
+        assert!(
+            absent
+                .root_token()
+                .unwrap_err()
+                .to_string()
+                .contains("No such file")
+        );
     }
 
     #[test]

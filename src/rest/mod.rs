@@ -133,8 +133,8 @@ const fn delete(pattern: &'static str, handler: Handler) -> Route {
 /// How the sidecar is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the gRPC server is, for example `http://127.0.0.1:50051`.
-    pub grpc_url: String,
+    /// Where the gRPC servers are, for example `http://127.0.0.1:50051`; at least one.
+    pub grpc_urls: Vec<String>,
     /// What URLs in answers start with; without it, the scheme and host that the client dialled.
     pub external_url: Option<String>,
     /// Whether `X-Forwarded-Proto` and `X-Forwarded-Host` are to be believed.
@@ -148,7 +148,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            grpc_url: "http://127.0.0.1:50051".to_owned(),
+            grpc_urls: vec!["http://127.0.0.1:50051".to_owned()],
             external_url: None,
             trust_proxy: false,
             max_body_bytes: 1024 * 1024,
@@ -160,7 +160,7 @@ impl Default for Options {
 /// The options make no sense.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `grpc_url` does not name a server.
+    /// One of `grpc_urls` does not name a server.
     #[error("invalid gRPC address {0:?}, it should look like http://host:port")]
     InvalidAddress(String),
     /// `external_url` cannot be what URLs start with.
@@ -185,8 +185,7 @@ pub fn router(options: Options) -> Result<Router, Error> {
 
 /// The same; who waits is told off when it is to stop.
 fn until(options: Options, stopping: CancellationToken) -> Result<Router, Error> {
-    let backend =
-        Backend::new(&options.grpc_url, options.timeout).ok_or(Error::InvalidAddress(options.grpc_url))?;
+    let backend = Backend::new(&options.grpc_urls, options.timeout).map_err(Error::InvalidAddress)?;
     let siting = Siting::new(options.external_url, options.trust_proxy).map_err(Error::InvalidExternalUrl)?;
     let sidecar = Sidecar {
         backend: Arc::new(backend),

@@ -48,7 +48,7 @@ impl Rig {
     async fn new() -> Self {
         let (fake, grpc_url) = Fake::start().await;
         let options = Options {
-            grpc_url,
+            grpc_urls: vec![grpc_url],
             max_body_bytes: 64 * 1024,
             ..Options::default()
         };
@@ -680,7 +680,7 @@ async fn without_the_server_the_answer_is_503() {
     let grpc_url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let router = router(Options {
-        grpc_url,
+        grpc_urls: vec![grpc_url],
         ..Options::default()
     })
     .unwrap();
@@ -697,7 +697,7 @@ async fn a_server_that_never_answers_is_given_up_on() {
     let grpc_url = format!("http://{}", listener.local_addr().unwrap());
     let timeout = Duration::from_millis(50);
     let router = router(Options {
-        grpc_url,
+        grpc_urls: vec![grpc_url],
         timeout,
         ..Options::default()
     })
@@ -710,7 +710,7 @@ async fn a_server_that_never_answers_is_given_up_on() {
 async fn an_address_that_is_none_is_refused() {
     for url in ["not a url", "localhost:50051", "https://127.0.0.1:50051", ""] {
         let options = Options {
-            grpc_url: url.to_owned(),
+            grpc_urls: vec![url.to_owned()],
             ..Options::default()
         };
         assert!(
@@ -850,7 +850,7 @@ async fn a_served_socket_speaks_http_and_shuts_down_gracefully() {
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let options = Options {
-        grpc_url,
+        grpc_urls: vec![grpc_url],
         ..Options::default()
     };
     let server = tokio::spawn(serve(listener, options, shutdown.clone()));

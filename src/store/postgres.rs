@@ -335,6 +335,10 @@ impl Word {
     }
 
     /// Hears what other servers did, and looks for itself now and then.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it waits before it tries to listen again"
+    )]
     async fn look(self, settings: Settings) {
         let closing = self.closing.clone();
         let looking = async {

@@ -3,7 +3,6 @@
 //! The outcome is the text file `snapshots/authz.txt`, to be read next to contract 1.1. `UPDATE_GOLDEN=1` rewrites it.
 //! Mutations only check (`validate_only`), so that no cell affects another.
 
-use crate::support::engine::Engine;
 use std::{collections::BTreeSet, fmt::Write as _, future::Future, path::Path, pin::Pin};
 
 use gatehouse::pb::{
@@ -14,10 +13,17 @@ use prost::Message as _;
 use tonic::Status;
 
 use crate::support::{
-    SHA, TestServer, group_at, in_group, in_project,
+    SHA, TestServer,
+    engine::{Engine, on_both_engines},
+    group_at, in_group, in_project,
     job::{announcing, draft, report},
     project_at, reason, user_named,
 };
+
+on_both_engines! {
+    threads:
+    every_role_may_do_what_the_matrix_says_and_nothing_else
+}
 
 /// A column: who calls.
 struct Role {
@@ -851,9 +857,8 @@ fn camel(method: &str) -> String {
     words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_role_may_do_what_the_matrix_says_and_nothing_else() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn every_role_may_do_what_the_matrix_says_and_nothing_else(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let roles = everybody(&server).await;
     let (_, victim) = server.user("victim").await;
     let victim_token = role(&server, "victim", "victim", victim).await.token_id;

@@ -1,11 +1,11 @@
 //! New deployments against the project's repository, and what deployments bring.
 
-use crate::support::engine::Engine;
 use std::fs;
 
 use gatehouse::pb::v1::{self as pb, AccessLevel, ChangesSource, DeploymentStatus as S};
 use tempfile::TempDir;
 
+use crate::support::engine::{Engine, on_both_engines};
 use crate::{
     links::sent,
     support::{
@@ -18,6 +18,15 @@ use crate::{
     },
 };
 
+on_both_engines! {
+    what_the_repository_does_not_have_is_refused_and_nothing_is_written
+    a_sha_and_a_ref_are_kept_as_sent_and_the_commit_is_known_by_its_full_id
+    who_may_not_deploy_learns_nothing_of_the_repository
+    without_its_repository_nothing_is_recorded_but_what_is_recorded_goes_on
+    what_a_deployment_brings_is_what_git_lists_between_it_and_the_success_before
+    without_a_repository_the_commits_that_were_sent_are_told
+}
+
 /// A world whose project has a repository.
 struct Forge {
     world: World,
@@ -26,8 +35,8 @@ struct Forge {
 }
 
 impl Forge {
-    async fn new() -> Self {
-        let (world, root) = World::with_repositories(Engine::Sqlite).await;
+    async fn new(engine: Engine) -> Self {
+        let (world, root) = World::with_repositories(engine).await;
         let repo = Repo::new(&root.path().join("web"));
         let request = pb::AttachRepositoryRequest {
             project: Some(project_id(world.project.id)),
@@ -125,9 +134,8 @@ fn ids(commits: &[pb::Commit]) -> Vec<String> {
 const NO_COMMIT: (&str, &str) = ("deployment.sha", "The commit does not exist");
 const NO_REF: (&str, &str) = ("deployment.ref", "The branch or tag does not exist");
 
-#[tokio::test]
-async fn what_the_repository_does_not_have_is_refused_and_nothing_is_written() {
-    let mut forge = Forge::new().await;
+async fn what_the_repository_does_not_have_is_refused_and_nothing_is_written(engine: Engine) {
+    let mut forge = Forge::new(engine).await;
     let commit = forge.repo.commit("first");
     let rest = RestServer::before(&forge.world.server).await;
     for (sha, git_ref, (field, said)) in [
@@ -165,9 +173,8 @@ async fn what_the_repository_does_not_have_is_refused_and_nothing_is_written() {
     rest.stop().await;
 }
 
-#[tokio::test]
-async fn a_sha_and_a_ref_are_kept_as_sent_and_the_commit_is_known_by_its_full_id() {
-    let mut forge = Forge::new().await;
+async fn a_sha_and_a_ref_are_kept_as_sent_and_the_commit_is_known_by_its_full_id(engine: Engine) {
+    let mut forge = Forge::new(engine).await;
     let first = forge.repo.commit("first");
     forge.repo.git(&["tag", "--annotate", "-m", "one", "v1.0"]);
     let second = forge.repo.commit("second");
@@ -192,9 +199,8 @@ async fn a_sha_and_a_ref_are_kept_as_sent_and_the_commit_is_known_by_its_full_id
     }
 }
 
-#[tokio::test]
-async fn who_may_not_deploy_learns_nothing_of_the_repository() {
-    let mut forge = Forge::new().await;
+async fn who_may_not_deploy_learns_nothing_of_the_repository(engine: Engine) {
+    let mut forge = Forge::new(engine).await;
     forge.repo.commit("first");
     let world = &forge.world;
     let bad = || forge.request("production", SHA, "nowhere", S::Running);
@@ -218,9 +224,8 @@ async fn who_may_not_deploy_learns_nothing_of_the_repository() {
     assert_eq!(reason(forge.create(bad()).await), "ENVIRONMENT_PROTECTED");
 }
 
-#[tokio::test]
-async fn without_its_repository_nothing_is_recorded_but_what_is_recorded_goes_on() {
-    let mut forge = Forge::new().await;
+async fn without_its_repository_nothing_is_recorded_but_what_is_recorded_goes_on(engine: Engine) {
+    let mut forge = Forge::new(engine).await;
     let first = forge.repo.commit("first");
     let running = forge.deploy("qa", &first, S::Running).await;
     let folder = forge.root.path();
@@ -255,9 +260,8 @@ async fn without_its_repository_nothing_is_recorded_but_what_is_recorded_goes_on
     assert_eq!(violations(named), [("sha".to_owned(), "is invalid".to_owned())]);
 }
 
-#[tokio::test]
-async fn what_a_deployment_brings_is_what_git_lists_between_it_and_the_success_before() {
-    let mut forge = Forge::new().await;
+async fn what_a_deployment_brings_is_what_git_lists_between_it_and_the_success_before(engine: Engine) {
+    let mut forge = Forge::new(engine).await;
     let mut line: Vec<String> = (0..3).map(|n| forge.repo.commit(&format!("c{n}"))).collect();
     forge.repo.branch("side", "main");
     line.push(forge.repo.commit("side"));
@@ -317,9 +321,8 @@ async fn what_a_deployment_brings_is_what_git_lists_between_it_and_the_success_b
     assert_eq!(walked, wanted);
 }
 
-#[tokio::test]
-async fn without_a_repository_the_commits_that_were_sent_are_told() {
-    let world = World::new(Engine::Sqlite).await;
+async fn without_a_repository_the_commits_that_were_sent_are_told(engine: Engine) {
+    let world = World::new(engine).await;
     let mut client = world.server.deployments(&world.developer);
     let bare = world.record("qa", S::Success).await;
     let told = changes(&world, &world.reporter, bare.id, 10, "").await.unwrap();

@@ -600,7 +600,7 @@ fn a_server_that_cannot_start_says_which_setting_is_in_the_way() {
             "GATEHOUSE_DATABASE_URL",
             "postgres://me:hidden@db",
             1,
-            "--database-url: it must be",
+            "--database-url: it must name a database",
         ),
         ("GATEHOUSE_TRUST_PROXY", "perhaps", 2, "--trust-proxy"),
     ] {

@@ -120,7 +120,7 @@ async fn a_copy_is_read_by_who_asks_for_it_as_long_as_it_has_what_the_store_has(
 
     // The same over REST.
     let sidecar = RestServer::start(gatehouse::rest::Options {
-        grpc_url: server.url.clone(),
+        grpc_urls: vec![server.url.clone()],
         ..Default::default()
     })
     .await;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     process::Stdio,
     sync::{
         Arc, Mutex,
@@ -14,10 +13,21 @@ use gatehouse::pb::v1::{
     self as pb, deployment_service_client::DeploymentServiceClient,
     directory_service_client::DirectoryServiceClient,
 };
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use gatehouse::store::Location;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tonic::{Request, Status, metadata::MetadataValue, transport::Endpoint};
 
-use crate::support::{group_at, process::Process, project_id};
+use crate::support::{
+    engine::{Engine, Place, connected, on_both_engines},
+    group_at,
+    process::Process,
+    project_id,
+};
+
+on_both_engines! {
+    threads:
+    every_acknowledged_write_survives_a_kill_under_load
+}
 
 const ROUNDS: usize = 12;
 const WRITERS: usize = 8;
@@ -114,14 +124,13 @@ impl Log {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_acknowledged_write_survives_a_kill_under_load() {
-    let folder = tempfile::tempdir().unwrap();
+async fn every_acknowledged_write_survives_a_kill_under_load(engine: Engine) {
+    let place = engine.place().await;
     let log = Arc::new(Log::default());
     let numbers = Arc::new(AtomicU64::new(1));
     let mut project = 0;
     for round in 0..ROUNDS {
-        let process = Process::grpc(folder.path(), "error", Stdio::inherit());
+        let process = Process::grpc(&place, "error", Stdio::inherit());
         let token = process.root.clone();
         if round == 0 {
             project = set_up(&process.grpc, &token).await;
@@ -144,30 +153,26 @@ async fn every_acknowledged_write_survives_a_kill_under_load() {
             writer.await.unwrap();
         }
     }
-    let process = Process::grpc(folder.path(), "error", Stdio::inherit());
+    let process = Process::grpc(&place, "error", Stdio::inherit());
     let unanswered = log.unanswered.lock().unwrap().clone();
     process.kill();
     let acknowledged = log.acknowledged.lock().unwrap().clone();
-    inspect(folder.path(), &acknowledged, &unanswered).await;
+    inspect(&place, &acknowledged, &unanswered).await;
 }
 
 /// Compares the store with what was acknowledged: nothing lost, nothing twice, nothing half.
-async fn inspect(folder: &Path, acknowledged: &BTreeMap<u64, pb::Deployment>, unanswered: &BTreeSet<u64>) {
+async fn inspect(place: &Place, acknowledged: &BTreeMap<u64, pb::Deployment>, unanswered: &BTreeSet<u64>) {
     assert!(acknowledged.len() >= ROUNDS * 60);
-    let file = folder.join("gatehouse.db");
-    let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
-        .await
-        .unwrap();
-    let rows = sqlx::query("SELECT id, iid, sha, environment_id FROM deployments ORDER BY iid")
+    let text = "SELECT id, iid, sha, environment_id FROM deployments ORDER BY iid";
+    let rows: Vec<(i64, i64, String, i64)> = connected!(place, |store| sqlx::query_as(text)
         .fetch_all(&mut store)
         .await
-        .unwrap();
+        .unwrap());
     let mut stored = BTreeMap::new();
-    for (index, row) in rows.iter().enumerate() {
-        let (id, iid, sha, environment): (i64, i64, String, i64) =
-            (row.get(0), row.get(1), row.get(2), row.get(3));
+    for (index, (id, iid, sha, environment)) in rows.iter().enumerate() {
+        let (id, iid, environment) = (*id, *iid, *environment);
         assert_eq!(iid, i64::try_from(index).unwrap() + 1, "iids have no gaps");
-        let number = u64::from_str_radix(&sha, 16).unwrap();
+        let number = u64::from_str_radix(sha, 16).unwrap();
         assert!(
             stored.insert(number, (id, iid, environment)).is_none(),
             "write {number} is there twice"
@@ -189,29 +194,22 @@ async fn inspect(folder: &Path, acknowledged: &BTreeMap<u64, pb::Deployment>, un
         );
     }
     // Each deployment and each environment has its event, numbered without gaps, and the counters agree.
-    let scalar = async |store: &mut SqliteConnection, text: &'static str| -> i64 {
-        sqlx::query(text).fetch_one(store).await.unwrap().get(0)
-    };
-    let events = scalar(&mut store, "SELECT COUNT(*) FROM events").await;
-    let things = scalar(
-        &mut store,
-        "SELECT (SELECT COUNT(*) FROM deployments) + (SELECT COUNT(*) FROM environments)",
-    )
-    .await;
-    assert_eq!(events, things);
-    assert_eq!(scalar(&mut store, "SELECT MAX(seq) FROM events").await, events);
-    assert_eq!(
-        scalar(&mut store, "SELECT last_event FROM projects").await,
-        events
-    );
-    assert_eq!(
-        scalar(&mut store, "SELECT last_iid FROM projects").await,
-        i64::try_from(rows.len()).unwrap()
-    );
-    let verdict: String = sqlx::query("PRAGMA integrity_check")
-        .fetch_one(&mut store)
-        .await
-        .unwrap()
-        .get(0);
-    assert_eq!(verdict, "ok");
+    let text = "SELECT (SELECT COUNT(*) FROM events), (SELECT MAX(seq) FROM events), last_event, last_iid, \
+         (SELECT COUNT(*) FROM deployments) + (SELECT COUNT(*) FROM environments) FROM projects";
+    let (events, last, told, iid, things): (i64, i64, i64, i64, i64) =
+        connected!(place, |store| sqlx::query_as(text)
+            .fetch_one(&mut store)
+            .await
+            .unwrap());
+    assert_eq!([events, last, told], [things; 3]);
+    assert_eq!(iid, i64::try_from(rows.len()).unwrap());
+    if let Location::Sqlite(file) = place.location() {
+        let options = SqliteConnectOptions::new().filename(file);
+        let mut store = SqliteConnection::connect_with(&options).await.unwrap();
+        let (verdict,): (String,) = sqlx::query_as("PRAGMA integrity_check")
+            .fetch_one(&mut store)
+            .await
+            .unwrap();
+        assert_eq!(verdict, "ok");
+    }
 }

@@ -1,9 +1,29 @@
 //! Users, groups and projects, black box.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, Visibility, user_ref};
 
-use crate::support::{TestServer, group_at, project_at, project_id, reason, user_named, violations};
+use crate::support::{
+    TestServer,
+    engine::{Engine, on_both_engines},
+    group_at, project_at, project_id, reason, user_named, violations,
+};
+
+on_both_engines! {
+    only_administrators_make_change_and_delete_users
+    a_username_is_unique_whatever_its_case
+    an_upsert_creates_once_and_changes_then
+    everyone_may_see_what_a_user_tells_of_themself
+    a_private_address_is_for_administrators_and_its_owner
+    the_last_administrator_can_leave_only_when_there_is_another
+    users_are_listed_by_id_page_by_page
+    groups_and_projects_share_one_space_of_paths
+    renaming_a_group_renames_everything_below_it
+    a_group_goes_only_when_nothing_is_in_it
+    groups_are_nested_twenty_deep_and_no_deeper
+    an_upsert_by_path_needs_what_creating_needs
+    a_maintainer_changes_a_project_and_an_owner_who_may_see_it
+    a_repeated_request_is_answered_as_before
+}
 
 fn create_user(username: &str) -> pb::CreateUserRequest {
     pb::CreateUserRequest {
@@ -51,9 +71,8 @@ fn create_project(group: &str, path: &str) -> pb::CreateProjectRequest {
     }
 }
 
-#[tokio::test]
-async fn only_administrators_make_change_and_delete_users() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn only_administrators_make_change_and_delete_users(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (_, ann) = server.user("ann").await;
     let mut calls = server.directory(&ann);
     assert_eq!(
@@ -77,9 +96,8 @@ async fn only_administrators_make_change_and_delete_users() {
     assert_eq!(reason(whoami), "TOKEN_INVALID");
 }
 
-#[tokio::test]
-async fn a_username_is_unique_whatever_its_case() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_username_is_unique_whatever_its_case(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let mut calls = server.directory(&server.root);
     calls.create_user(create_user("Ann")).await.unwrap();
     let taken = calls.create_user(create_user("aNN")).await;
@@ -96,9 +114,8 @@ async fn a_username_is_unique_whatever_its_case() {
     assert_eq!(found.into_inner().user.unwrap().username, "Ann");
 }
 
-#[tokio::test]
-async fn an_upsert_creates_once_and_changes_then() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn an_upsert_creates_once_and_changes_then(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let mut calls = server.directory(&server.root);
     let upsert = pb::UpdateUserRequest {
         name: Some("Ann".into()),
@@ -141,9 +158,8 @@ async fn an_upsert_creates_once_and_changes_then() {
     assert_eq!(reason(calls.update_user(by_id).await), "USER_NOT_FOUND");
 }
 
-#[tokio::test]
-async fn everyone_may_see_what_a_user_tells_of_themself() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn everyone_may_see_what_a_user_tells_of_themself(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (_, bob) = server.user("bob").await;
     let profile = |location: &str| pb::UserProfile {
         bio: "Ships things".into(),
@@ -193,9 +209,8 @@ async fn everyone_may_see_what_a_user_tells_of_themself() {
     assert_eq!(seen().await, only);
 }
 
-#[tokio::test]
-async fn a_private_address_is_for_administrators_and_its_owner() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_private_address_is_for_administrators_and_its_owner(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (_, ann) = server.user("ann").await;
     let (_, bob) = server.user("bob").await;
     let set = pb::UpdateUserRequest {
@@ -221,9 +236,8 @@ async fn a_private_address_is_for_administrators_and_its_owner() {
     }
 }
 
-#[tokio::test]
-async fn the_last_administrator_can_leave_only_when_there_is_another() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn the_last_administrator_can_leave_only_when_there_is_another(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let mut calls = server.directory(&server.root);
     let delete = pb::DeleteUserRequest {
         user: Some(user_named("root")),
@@ -256,9 +270,8 @@ async fn the_last_administrator_can_leave_only_when_there_is_another() {
     assert_eq!(reason(gone.await), "TOKEN_INVALID");
 }
 
-#[tokio::test]
-async fn users_are_listed_by_id_page_by_page() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn users_are_listed_by_id_page_by_page(engine: Engine) {
+    let server = TestServer::start(engine).await;
     for name in ["a_one", "a_two", "abc", "other"] {
         server
             .directory(&server.root)
@@ -288,9 +301,8 @@ async fn users_are_listed_by_id_page_by_page() {
     assert_eq!(names, ["a_one", "a_two"]);
 }
 
-#[tokio::test]
-async fn groups_and_projects_share_one_space_of_paths() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn groups_and_projects_share_one_space_of_paths(engine: Engine) {
+    let server = TestServer::start(engine).await;
     server.group("acme").await;
     server.group("acme/shop").await;
     let web = server.project("acme/web", Visibility::Private).await;
@@ -334,9 +346,8 @@ async fn groups_and_projects_share_one_space_of_paths() {
     }
 }
 
-#[tokio::test]
-async fn renaming_a_group_renames_everything_below_it() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn renaming_a_group_renames_everything_below_it(engine: Engine) {
+    let server = TestServer::start(engine).await;
     for path in ["acme", "acme/shop", "acme/shop/ops", "acme2"] {
         server.group(path).await;
     }
@@ -374,9 +385,8 @@ async fn renaming_a_group_renames_everything_below_it() {
     assert_eq!(got.etag, web.etag, "its own fields are what they were");
 }
 
-#[tokio::test]
-async fn a_group_goes_only_when_nothing_is_in_it() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_group_goes_only_when_nothing_is_in_it(engine: Engine) {
+    let server = TestServer::start(engine).await;
     server.group("acme").await;
     let web = server.project("acme/web", Visibility::Private).await;
     let mut calls = server.directory(&server.root);
@@ -407,9 +417,8 @@ async fn a_group_goes_only_when_nothing_is_in_it() {
     assert_eq!(reason(calls.delete_group(delete).await), "GROUP_NOT_FOUND");
 }
 
-#[tokio::test]
-async fn groups_are_nested_twenty_deep_and_no_deeper() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn groups_are_nested_twenty_deep_and_no_deeper(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let mut path = "g".to_owned();
     server.group(&path).await;
     for _ in 1..20 {
@@ -423,9 +432,8 @@ async fn groups_are_nested_twenty_deep_and_no_deeper() {
     assert_eq!(violations(deeper)[0].0, "parent");
 }
 
-#[tokio::test]
-async fn an_upsert_by_path_needs_what_creating_needs() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn an_upsert_by_path_needs_what_creating_needs(engine: Engine) {
+    let server = TestServer::start(engine).await;
     server.group("acme").await;
     server.group("acme/hidden").await;
     let (_, mona) = server.user("mona").await;
@@ -483,9 +491,8 @@ async fn an_upsert_by_path_needs_what_creating_needs() {
     }
 }
 
-#[tokio::test]
-async fn a_maintainer_changes_a_project_and_an_owner_who_may_see_it() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_maintainer_changes_a_project_and_an_owner_who_may_see_it(engine: Engine) {
+    let server = TestServer::start(engine).await;
     server.group("acme").await;
     let web = server.project("acme/web", Visibility::Private).await;
     let (_, mona) = server.user("mona").await;
@@ -534,9 +541,8 @@ async fn a_maintainer_changes_a_project_and_an_owner_who_may_see_it() {
     calls.delete_project(delete).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_repeated_request_is_answered_as_before() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_repeated_request_is_answered_as_before(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let mut calls = server.directory(&server.root);
     let request = pb::CreateUserRequest {
         request_id: "once".into(),

@@ -1,6 +1,5 @@
 //! The example deployer, a shell script with curl, in front of a real server.
 
-use crate::support::engine::Engine;
 use std::{
     process::{Command, Output, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -9,7 +8,19 @@ use std::{
 use gatehouse::pb::v1::{self as pb, ApprovalStatus, DeploymentStatus as S};
 use tokio::task::JoinHandle;
 
-use crate::support::{World, eventually, in_project, project_at, rest::RestServer};
+use crate::support::{
+    World,
+    engine::{Engine, on_both_engines},
+    eventually, in_project, project_at,
+    rest::RestServer,
+};
+
+on_both_engines! {
+    the_deployer_goes_when_it_is_approved_and_reports_how_it_went
+    the_deployer_does_not_go_when_it_is_rejected_or_not_approved_in_time
+    the_deployer_gives_up_what_is_interrupted_at_the_gate_or_under_way
+    the_deployer_says_why_it_could_not_begin
+}
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/deploy-with-gate.sh");
 /// Rounds of the measurement.
@@ -22,8 +33,8 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new() -> Self {
-        let world = World::new(Engine::Sqlite).await;
+    async fn new(engine: Engine) -> Self {
+        let world = World::new(engine).await;
         let request = pb::ProtectEnvironmentRequest {
             container: Some(in_project("acme/web")),
             name: "production".into(),
@@ -113,9 +124,8 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-#[tokio::test]
-async fn the_deployer_goes_when_it_is_approved_and_reports_how_it_went() {
-    let scene = Scene::new().await;
+async fn the_deployer_goes_when_it_is_approved_and_reports_how_it_went(engine: Engine) {
+    let scene = Scene::new(engine).await;
     for (command, code, status) in [
         (&["--", "true"][..], 0, S::Success),
         (&["sh", "-c", "exit 7"], 7, S::Failed),
@@ -134,9 +144,8 @@ async fn the_deployer_goes_when_it_is_approved_and_reports_how_it_went() {
     assert!(!told(&output).contains("waits"), "nothing holds qa");
 }
 
-#[tokio::test]
-async fn the_deployer_does_not_go_when_it_is_rejected_or_not_approved_in_time() {
-    let scene = Scene::new().await;
+async fn the_deployer_does_not_go_when_it_is_rejected_or_not_approved_in_time(engine: Engine) {
+    let scene = Scene::new(engine).await;
     let folder = tempfile::tempdir().unwrap();
     let gone = folder.path().join("gone");
     let touch = ["touch", gone.to_str().unwrap()];
@@ -162,9 +171,8 @@ async fn the_deployer_does_not_go_when_it_is_rejected_or_not_approved_in_time() 
     assert!(!gone.exists());
 }
 
-#[tokio::test]
-async fn the_deployer_gives_up_what_is_interrupted_at_the_gate_or_under_way() {
-    let scene = Scene::new().await;
+async fn the_deployer_gives_up_what_is_interrupted_at_the_gate_or_under_way(engine: Engine) {
+    let scene = Scene::new(engine).await;
     let folder = tempfile::tempdir().unwrap();
     let begun = folder.path().join("begun");
     let command = format!("touch {}; exec sleep 600", begun.display());
@@ -190,9 +198,8 @@ async fn the_deployer_gives_up_what_is_interrupted_at_the_gate_or_under_way() {
     }
 }
 
-#[tokio::test]
-async fn the_deployer_says_why_it_could_not_begin() {
-    let scene = Scene::new().await;
+async fn the_deployer_says_why_it_could_not_begin(engine: Engine) {
+    let scene = Scene::new(engine).await;
     let output = scene.deploy("a;b", "60", &["true"]).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -224,7 +231,8 @@ fn print(what: &str, mut taken: Vec<Duration>) {
     reason = "the time is what is measured, and a wait that has begun shows nowhere"
 )]
 async fn how_long_a_deployer_takes_to_go_on_once_it_is_approved() {
-    let scene = Scene::new().await;
+    let engine = Engine::Sqlite;
+    let scene = Scene::new(engine).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("began");
     let note = format!("date +%s%N >{}", file.display());

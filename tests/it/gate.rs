@@ -1,15 +1,25 @@
 //! The gate, black box: what is held, who lets it go, what everyone is told of it.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, AccessLevel, ApprovalStatus, DeploymentStatus};
 use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
 
 use crate::support::{
     World,
+    engine::{Engine, on_both_engines},
     entry::{group, requiring, role, user},
     group_at, in_group, in_project, project_at, reason, violations,
 };
+
+on_both_engines! {
+    a_deployment_is_held_until_the_last_required_approval
+    a_rejection_fails_the_deployment_at_once
+    a_refused_start_tells_what_holds_it
+    represented_as_pins_a_vote_and_moves_it
+    an_inbox_holds_what_waits_for_its_owner
+    what_the_rules_no_longer_hold_is_let_go
+    entries_that_do_not_qualify_are_refused_by_name
+}
 
 /// A project with the documented example: production asks for one approval of the QA group and two of the security
 /// group, and Developers may deploy.
@@ -24,8 +34,8 @@ struct Gated {
 }
 
 impl Gated {
-    async fn new() -> Self {
-        let world = World::new(Engine::Sqlite).await;
+    async fn new(engine: Engine) -> Self {
+        let world = World::new(engine).await;
         let mut ids = Vec::new();
         for name in ["qa-group", "security-group"] {
             ids.push(world.server.group(name).await.id);
@@ -193,9 +203,8 @@ impl Gated {
     }
 }
 
-#[tokio::test]
-async fn a_deployment_is_held_until_the_last_required_approval() {
-    let gated = Gated::new().await;
+async fn a_deployment_is_held_until_the_last_required_approval(engine: Engine) {
+    let gated = Gated::new(engine).await;
     for asked in [DeploymentStatus::Running, DeploymentStatus::Created] {
         let held = gated.world.record("production", asked).await;
         assert_eq!(held.status(), DeploymentStatus::Blocked);
@@ -238,9 +247,8 @@ async fn a_deployment_is_held_until_the_last_required_approval() {
     }
 }
 
-#[tokio::test]
-async fn a_rejection_fails_the_deployment_at_once() {
-    let gated = Gated::new().await;
+async fn a_rejection_fails_the_deployment_at_once(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let held = gated.world.record("production", DeploymentStatus::Running).await;
     gated.approve(&gated.quinn, held.id).await.unwrap();
     let answer = gated
@@ -262,9 +270,8 @@ async fn a_rejection_fails_the_deployment_at_once() {
     assert!(forced.gate_bypassed);
 }
 
-#[tokio::test]
-async fn a_refused_start_tells_what_holds_it() {
-    let gated = Gated::new().await;
+async fn a_refused_start_tells_what_holds_it(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let held = gated.world.record("production", DeploymentStatus::Running).await;
     gated.approve(&gated.guards[0], held.id).await.unwrap();
     let refused = gated
@@ -298,9 +305,8 @@ async fn a_refused_start_tells_what_holds_it() {
     );
 }
 
-#[tokio::test]
-async fn represented_as_pins_a_vote_and_moves_it() {
-    let gated = Gated::new().await;
+async fn represented_as_pins_a_vote_and_moves_it(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let held = gated.world.record("production", DeploymentStatus::Running).await;
     for (named, missing) in [("security", [1, 1]), ("qa-group", [0, 2])] {
         let answer = gated
@@ -324,9 +330,8 @@ async fn represented_as_pins_a_vote_and_moves_it() {
     assert_eq!(reason(answer), "APPROVAL_NOT_PERMITTED");
 }
 
-#[tokio::test]
-async fn an_inbox_holds_what_waits_for_its_owner() {
-    let gated = Gated::new().await;
+async fn an_inbox_holds_what_waits_for_its_owner(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let first = gated.world.record("production", DeploymentStatus::Running).await;
     let second = gated.world.record("production", DeploymentStatus::Running).await;
     assert_eq!(gated.inbox(&gated.quinn).await, [first.id, second.id]);
@@ -335,9 +340,8 @@ async fn an_inbox_holds_what_waits_for_its_owner() {
     assert_eq!(gated.inbox(&gated.world.developer).await, [] as [i64; 0]);
 }
 
-#[tokio::test]
-async fn what_the_rules_no_longer_hold_is_let_go() {
-    let gated = Gated::new().await;
+async fn what_the_rules_no_longer_hold_is_let_go(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let held = gated.world.record("production", DeploymentStatus::Running).await;
     gated.approve(&gated.quinn, held.id).await.unwrap();
     let request = pb::DeleteMembershipRequest {
@@ -389,9 +393,8 @@ async fn what_the_rules_no_longer_hold_is_let_go() {
     assert_eq!(gated.status(other.id).await, DeploymentStatus::Created);
 }
 
-#[tokio::test]
-async fn entries_that_do_not_qualify_are_refused_by_name() {
-    let gated = Gated::new().await;
+async fn entries_that_do_not_qualify_are_refused_by_name(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let stranger = gated.world.server.user("stranger").await.0;
     let answer = gated
         .protect(

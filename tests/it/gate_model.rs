@@ -2,7 +2,6 @@
 //! After every step each deployment stands as the model says: nothing stays blocked that the rules in force would
 //! release, and nothing is let go that they hold at that moment.
 
-use crate::support::engine::Engine;
 mod model;
 mod steps;
 
@@ -20,8 +19,18 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use crate::support::{Client, TestServer, dice::Dice, in_group, in_project, project_at};
+use crate::support::{
+    Client, TestServer,
+    dice::Dice,
+    engine::{Engine, on_both_engines},
+    in_group, in_project, project_at,
+};
 use model::{GROUPS, Model, PROJECTS, Place, USERS};
+
+on_both_engines! {
+    threads:
+    no_history_leaves_anything_blocked_or_lets_it_go_against_the_rules
+}
 
 /// How many histories, and of how many steps each.
 const CASES: u64 = 3;
@@ -76,8 +85,8 @@ fn outcome<T>(answer: Result<T, Status>) -> Result<T, String> {
 }
 
 impl History {
-    async fn begin(seed: u64) -> Self {
-        let server = TestServer::start(Engine::Sqlite).await;
+    async fn begin(engine: Engine, seed: u64) -> Self {
+        let server = TestServer::start(engine).await;
         let mut group_ids = Vec::new();
         for group in GROUPS {
             group_ids.push(server.group(group).await.id);
@@ -351,12 +360,11 @@ impl History {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_history_leaves_anything_blocked_or_lets_it_go_against_the_rules() {
+async fn no_history_leaves_anything_blocked_or_lets_it_go_against_the_rules(engine: Engine) {
     let mut histories = JoinSet::new();
     for seed in 0..CASES {
         histories.spawn(async move {
-            let mut history = History::begin(seed).await;
+            let mut history = History::begin(engine, seed).await;
             for _ in 0..6 {
                 history.protect().await;
             }

@@ -1,6 +1,5 @@
 //! The tokens of jobs, black box: what they are good for, where, and for how long.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{
     self as pb, DeploymentStatus as D, JobStatus as J, deployment_service_client::DeploymentServiceClient,
 };
@@ -8,10 +7,23 @@ use tonic::Request;
 use tonic_types::StatusExt as _;
 
 use crate::support::{
-    World, in_project,
+    World,
+    engine::{Engine, on_both_engines},
+    in_project,
     job::{announcing, draft, report},
     project_at, project_id, reason, user_named, within,
 };
+
+on_both_engines! {
+    a_jobs_token_acts_as_its_user_on_the_deployments_and_environments_of_its_project
+    a_jobs_token_is_unknown_to_everything_else
+    a_jobs_token_is_good_for_its_own_project_alone
+    a_jobs_token_learns_nothing_of_what_its_user_did_under_a_request_id
+    a_jobs_token_ends_with_the_job
+    what_waits_by_a_jobs_token_ends_with_the_job
+    a_token_is_made_by_the_jobs_user_or_an_administrator
+    the_metadata_of_jobs_takes_jobs_tokens_alone
+}
 
 /// The world, and a job of the Developer that runs.
 struct Running {
@@ -20,8 +32,8 @@ struct Running {
 }
 
 impl Running {
-    async fn new() -> Self {
-        let world = World::new(Engine::Sqlite).await;
+    async fn new(engine: Engine) -> Self {
+        let world = World::new(engine).await;
         let request = announcing(world.project.id, "production", draft(657, J::Running));
         let mut deployments = world.server.deployments(&world.developer);
         let made = deployments.create_deployment(request).await.unwrap().into_inner();
@@ -71,9 +83,8 @@ impl Running {
     }
 }
 
-#[tokio::test]
-async fn a_jobs_token_acts_as_its_user_on_the_deployments_and_environments_of_its_project() {
-    let site = Running::new().await;
+async fn a_jobs_token_acts_as_its_user_on_the_deployments_and_environments_of_its_project(engine: Engine) {
+    let site = Running::new(engine).await;
     let token = site.token().await;
     let (server, project) = (&site.world.server, Some(project_id(site.world.project.id)));
     let seen = site.calls(&token).await.unwrap();
@@ -108,9 +119,8 @@ async fn a_jobs_token_acts_as_its_user_on_the_deployments_and_environments_of_it
     assert_eq!(reason(refused), "PERMISSION_DENIED");
 }
 
-#[tokio::test]
-async fn a_jobs_token_is_unknown_to_everything_else() {
-    let site = Running::new().await;
+async fn a_jobs_token_is_unknown_to_everything_else(engine: Engine) {
+    let site = Running::new(engine).await;
     let token = site.token().await;
     let (server, project) = (&site.world.server, Some(project_id(site.world.project.id)));
     let who = server.tokens(&token).who_am_i(pb::WhoAmIRequest {}).await;
@@ -154,9 +164,8 @@ async fn a_jobs_token_is_unknown_to_everything_else() {
     assert_eq!(own.into_inner().tokens.len(), 1);
 }
 
-#[tokio::test]
-async fn a_jobs_token_is_good_for_its_own_project_alone() {
-    let site = Running::new().await;
+async fn a_jobs_token_is_good_for_its_own_project_alone(engine: Engine) {
+    let site = Running::new(engine).await;
     let token = site.token().await;
     let server = &site.world.server;
     let open = server.project("acme/open", pb::Visibility::Public).await;
@@ -183,9 +192,8 @@ async fn a_jobs_token_is_good_for_its_own_project_alone() {
     assert_eq!(reason(refused), "JOB_TOKEN_NOT_ALLOWED");
 }
 
-#[tokio::test]
-async fn a_jobs_token_learns_nothing_of_what_its_user_did_under_a_request_id() {
-    let site = Running::new().await;
+async fn a_jobs_token_learns_nothing_of_what_its_user_did_under_a_request_id(engine: Engine) {
+    let site = Running::new(engine).await;
     let token = site.token().await;
     let request = pb::CreateDeploymentRequest {
         request_id: "of-the-user".into(),
@@ -206,8 +214,7 @@ async fn a_jobs_token_learns_nothing_of_what_its_user_did_under_a_request_id() {
     assert_eq!(first.into_inner(), again.into_inner());
 }
 
-#[tokio::test]
-async fn a_jobs_token_ends_with_the_job() {
+async fn a_jobs_token_ends_with_the_job(engine: Engine) {
     for end in [
         J::Success,
         J::Failed,
@@ -216,7 +223,7 @@ async fn a_jobs_token_ends_with_the_job() {
         J::Pending,
         J::Manual,
     ] {
-        let site = Running::new().await;
+        let site = Running::new(engine).await;
         let (first, second) = (site.token().await, site.token().await);
         site.report(1, J::Canceling).await;
         assert!(site.calls(&first).await.is_ok());
@@ -238,9 +245,8 @@ async fn a_jobs_token_ends_with_the_job() {
     }
 }
 
-#[tokio::test]
-async fn what_waits_by_a_jobs_token_ends_with_the_job() {
-    let site = Running::new().await;
+async fn what_waits_by_a_jobs_token_ends_with_the_job(engine: Engine) {
+    let site = Running::new(engine).await;
     let token = site.token().await;
     let other = site.world.record("qa", D::Running).await;
     let wait = pb::WaitDeploymentRequest {
@@ -257,9 +263,8 @@ async fn what_waits_by_a_jobs_token_ends_with_the_job() {
     assert_eq!(reason(waited), "TOKEN_INVALID");
 }
 
-#[tokio::test]
-async fn a_token_is_made_by_the_jobs_user_or_an_administrator() {
-    let site = Running::new().await;
+async fn a_token_is_made_by_the_jobs_user_or_an_administrator(engine: Engine) {
+    let site = Running::new(engine).await;
     let server = &site.world.server;
     for (secret, wanted) in [
         (&site.world.maintainer, Some("PERMISSION_DENIED")),
@@ -297,9 +302,8 @@ async fn a_token_is_made_by_the_jobs_user_or_an_administrator() {
     assert_eq!(reason(refused), "USER_NOT_FOUND");
 }
 
-#[tokio::test]
-async fn the_metadata_of_jobs_takes_jobs_tokens_alone() {
-    let site = Running::new().await;
+async fn the_metadata_of_jobs_takes_jobs_tokens_alone(engine: Engine) {
+    let site = Running::new(engine).await;
     let job = site.token().await;
     let asked = async |key: &'static str, value: String| {
         let mut request = Request::new(site.get());

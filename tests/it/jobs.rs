@@ -1,6 +1,5 @@
 //! Jobs, black box: what they do to their deployments, and what the gate does to them.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, ApprovalStatus, DeploymentStatus as D, JobStatus as J};
 use prost_types::Timestamp;
 use tonic::{Response, Status};
@@ -8,11 +7,29 @@ use tonic_types::StatusExt as _;
 
 use crate::support::{
     SHA, World,
+    engine::{Engine, on_both_engines},
     entry::{requiring, role},
     in_project,
     job::{announcing, at, draft, report, statuses},
     project_at, project_id, reason, violations, within,
 };
+
+on_both_engines! {
+    a_job_drives_its_deployment_from_its_announcement_to_its_end
+    a_list_of_jobs_is_the_same_by_pages_as_at_once
+    what_a_job_carries_out_is_not_moved_by_hand_but_can_be_deleted
+    a_job_is_announced_once_and_a_repeat_is_answered_with_its_deployment
+    a_bad_announcement_is_refused_field_by_field
+    a_bad_report_is_refused_field_by_field_and_changes_nothing
+    a_report_can_be_checked_repeated_and_recognised
+    at_the_gate_a_job_is_manual_until_the_last_approval_enqueues_it
+    a_rejection_fails_the_job_and_giving_it_up_is_no_secret
+    a_protection_that_goes_lets_jobs_go
+    a_manual_job_that_nobody_has_to_approve_waits_for_its_start_alone
+    whoever_waits_learns_of_what_a_job_does
+    an_outdated_job_is_told_not_to_go_on
+    a_job_shows_its_commit_where_it_was_sent_and_its_user_while_there_is_one
+}
 
 /// The world, with a gate before production: Developers deploy, one Reporter approves.
 struct Site {
@@ -20,14 +37,14 @@ struct Site {
 }
 
 impl Site {
-    async fn new() -> Self {
+    async fn new(engine: Engine) -> Self {
         Self {
-            world: World::new(Engine::Sqlite).await,
+            world: World::new(engine).await,
         }
     }
 
-    async fn gated() -> Self {
-        let site = Self::new().await;
+    async fn gated(engine: Engine) -> Self {
+        let site = Self::new(engine).await;
         let request = pb::ProtectEnvironmentRequest {
             container: Some(in_project("acme/web")),
             name: "production".into(),
@@ -124,9 +141,8 @@ impl Site {
     }
 }
 
-#[tokio::test]
-async fn a_job_drives_its_deployment_from_its_announcement_to_its_end() {
-    let site = Site::new().await;
+async fn a_job_drives_its_deployment_from_its_announcement_to_its_end(engine: Engine) {
+    let site = Site::new(engine).await;
     let job = pb::JobDraft {
         coverage: Some(12.5),
         web_url: "https://ci.example.com/657".into(),
@@ -227,9 +243,8 @@ async fn a_job_drives_its_deployment_from_its_announcement_to_its_end() {
     assert_eq!((listed.len(), listed[1].job.as_ref()), (2, None));
 }
 
-#[tokio::test]
-async fn a_list_of_jobs_is_the_same_by_pages_as_at_once() {
-    let site = Site::new().await;
+async fn a_list_of_jobs_is_the_same_by_pages_as_at_once(engine: Engine) {
+    let site = Site::new(engine).await;
     let mut made = Vec::new();
     for id in 1..=7 {
         // Every other one without a job.
@@ -261,9 +276,8 @@ async fn a_list_of_jobs_is_the_same_by_pages_as_at_once() {
     assert_eq!(listed, made);
 }
 
-#[tokio::test]
-async fn what_a_job_carries_out_is_not_moved_by_hand_but_can_be_deleted() {
-    let site = Site::gated().await;
+async fn what_a_job_carries_out_is_not_moved_by_hand_but_can_be_deleted(engine: Engine) {
+    let site = Site::gated(engine).await;
     let held = site.announce(1, J::Pending).await;
     let free = announcing(site.project(), "qa", draft(2, J::Created));
     let free = site.create(free).await.unwrap().into_inner();
@@ -298,9 +312,8 @@ async fn what_a_job_carries_out_is_not_moved_by_hand_but_can_be_deleted() {
     assert_eq!(reason(gone), "JOB_NOT_FOUND");
 }
 
-#[tokio::test]
-async fn a_job_is_announced_once_and_a_repeat_is_answered_with_its_deployment() {
-    let site = Site::gated().await;
+async fn a_job_is_announced_once_and_a_repeat_is_answered_with_its_deployment(engine: Engine) {
+    let site = Site::gated(engine).await;
     let first = site.announce(657, J::Manual).await;
     site.world
         .server
@@ -353,8 +366,7 @@ async fn a_job_is_announced_once_and_a_repeat_is_answered_with_its_deployment() 
     assert_ne!(ids[0], ids[1]);
 }
 
-#[tokio::test]
-async fn a_bad_announcement_is_refused_field_by_field() {
+async fn a_bad_announcement_is_refused_field_by_field(engine: Engine) {
     type Break = fn(&mut pb::CreateDeploymentRequest);
     fn job(request: &mut pb::CreateDeploymentRequest) -> &mut pb::JobDraft {
         request.job.as_mut().unwrap()
@@ -403,7 +415,7 @@ async fn a_bad_announcement_is_refused_field_by_field() {
             "commits[0].committed_at",
         ),
     ];
-    let site = Site::new().await;
+    let site = Site::new(engine).await;
     for (damage, field) in cases {
         let mut request = announcing(site.project(), "production", draft(1, J::Pending));
         damage(&mut request);
@@ -419,8 +431,7 @@ async fn a_bad_announcement_is_refused_field_by_field() {
     assert_eq!(listed.deployments, []);
 }
 
-#[tokio::test]
-async fn a_bad_report_is_refused_field_by_field_and_changes_nothing() {
+async fn a_bad_report_is_refused_field_by_field_and_changes_nothing(engine: Engine) {
     type Break = fn(&mut pb::ReportJobRequest);
     let cases: [(Break, &str); 11] = [
         (|r| r.sequence = 0, "sequence"),
@@ -446,7 +457,7 @@ async fn a_bad_report_is_refused_field_by_field_and_changes_nothing() {
             "started_at",
         ),
     ];
-    let site = Site::new().await;
+    let site = Site::new(engine).await;
     site.announce(1, J::Pending).await;
     let started = pb::ReportJobRequest {
         started_at: Some(at(100)),
@@ -466,9 +477,8 @@ async fn a_bad_report_is_refused_field_by_field_and_changes_nothing() {
     assert_eq!(reason(unknown), "JOB_NOT_FOUND");
 }
 
-#[tokio::test]
-async fn a_report_can_be_checked_repeated_and_recognised() {
-    let site = Site::new().await;
+async fn a_report_can_be_checked_repeated_and_recognised(engine: Engine) {
+    let site = Site::new(engine).await;
     let made = site.announce(1, J::Pending).await;
     let check = pb::ReportJobRequest {
         validate_only: true,
@@ -491,9 +501,8 @@ async fn a_report_can_be_checked_repeated_and_recognised() {
     assert_eq!(again.into_inner(), first);
 }
 
-#[tokio::test]
-async fn at_the_gate_a_job_is_manual_until_the_last_approval_enqueues_it() {
-    let site = Site::gated().await;
+async fn at_the_gate_a_job_is_manual_until_the_last_approval_enqueues_it(engine: Engine) {
+    let site = Site::gated(engine).await;
     for (id, announced) in [(1, J::Running), (2, J::Pending), (3, J::Created), (4, J::Manual)] {
         let held = site.announce(id, announced).await;
         assert_eq!(statuses(&held), (D::Blocked, J::Manual));
@@ -524,9 +533,8 @@ async fn at_the_gate_a_job_is_manual_until_the_last_approval_enqueues_it() {
     assert!(!site.get(held.id).await.deployment.unwrap().gate_bypassed);
 }
 
-#[tokio::test]
-async fn a_rejection_fails_the_job_and_giving_it_up_is_no_secret() {
-    let site = Site::gated().await;
+async fn a_rejection_fails_the_job_and_giving_it_up_is_no_secret(engine: Engine) {
+    let site = Site::gated(engine).await;
     let held = site.announce(1, J::Pending).await;
     let rejected = site.decide(held.id, ApprovalStatus::Rejected).await;
     assert_eq!(statuses(&rejected), (D::Failed, J::Failed));
@@ -554,9 +562,8 @@ async fn a_rejection_fails_the_job_and_giving_it_up_is_no_secret() {
     );
 }
 
-#[tokio::test]
-async fn a_protection_that_goes_lets_jobs_go() {
-    let site = Site::gated().await;
+async fn a_protection_that_goes_lets_jobs_go(engine: Engine) {
+    let site = Site::gated(engine).await;
     let held = site.announce(1, J::Pending).await;
     let request = pb::UnprotectEnvironmentRequest {
         container: Some(in_project("acme/web")),
@@ -569,9 +576,8 @@ async fn a_protection_that_goes_lets_jobs_go() {
     assert_eq!(statuses(&free), (D::Created, J::Pending));
 }
 
-#[tokio::test]
-async fn a_manual_job_that_nobody_has_to_approve_waits_for_its_start_alone() {
-    let site = Site::new().await;
+async fn a_manual_job_that_nobody_has_to_approve_waits_for_its_start_alone(engine: Engine) {
+    let site = Site::new(engine).await;
     let manual = site.announce(1, J::Manual).await;
     assert_eq!(statuses(&manual), (D::Blocked, J::Manual));
     let (project, deployment_id) = (Some(project_id(site.project())), manual.id);
@@ -626,9 +632,8 @@ async fn a_manual_job_that_nobody_has_to_approve_waits_for_its_start_alone() {
     );
 }
 
-#[tokio::test]
-async fn whoever_waits_learns_of_what_a_job_does() {
-    let site = Site::gated().await;
+async fn whoever_waits_learns_of_what_a_job_does(engine: Engine) {
+    let site = Site::gated(engine).await;
     let held = site.announce(1, J::Pending).await;
     let wait = pb::WaitDeploymentRequest {
         project: Some(project_id(site.project())),
@@ -647,8 +652,7 @@ async fn whoever_waits_learns_of_what_a_job_does() {
     assert_eq!(statuses(&waited.deployment.unwrap()), (D::Canceled, J::Canceled));
 }
 
-#[tokio::test]
-async fn an_outdated_job_is_told_not_to_go_on() {
+async fn an_outdated_job_is_told_not_to_go_on(engine: Engine) {
     // (enabled, rollback allowed), what becomes of a job that would start, and of one that is run again.
     for (settings, starts, again) in [
         ((true, true), false, Ok(J::Running)),
@@ -656,7 +660,7 @@ async fn an_outdated_job_is_told_not_to_go_on() {
         ((false, true), true, Ok(J::Running)),
         ((false, false), true, Ok(J::Running)),
     ] {
-        let site = Site::new().await;
+        let site = Site::new(engine).await;
         site.set(settings.0, settings.1).await;
         site.announce(1, J::Success).await;
         site.announce(2, J::Pending).await;
@@ -718,9 +722,8 @@ fn commit(id: &str) -> pb::Commit {
     }
 }
 
-#[tokio::test]
-async fn a_job_shows_its_commit_where_it_was_sent_and_its_user_while_there_is_one() {
-    let site = Site::new().await;
+async fn a_job_shows_its_commit_where_it_was_sent_and_its_user_while_there_is_one(engine: Engine) {
+    let site = Site::new(engine).await;
     let (_, secret) = site.world.server.user("cleo").await;
     site.world
         .server

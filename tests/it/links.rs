@@ -1,6 +1,5 @@
 //! Which merge requests a deployment shipped, checked against what the real git says of the same history.
 
-use crate::support::engine::Engine;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -10,10 +9,25 @@ use gatehouse::pb::v1::{
     self as pb, DeploymentStatus as S, MergeRequestState as State,
     merge_request_service_client::MergeRequestServiceClient,
 };
-use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::support::{SHA, World, dice::Dice, eventually, git::Repo, project_id, within};
+use crate::support::{
+    SHA, World,
+    dice::Dice,
+    engine::{Engine, Place, connected, on_both_engines},
+    eventually,
+    git::Repo,
+    project_id, within,
+};
+
+on_both_engines! {
+    threads:
+    a_success_whose_links_were_not_made_before_a_crash_is_linked_after_it
+    every_way_of_merging_is_found_along_the_history_and_once_per_environment
+    random_histories_are_linked_as_git_lists_them
+    without_a_repository_the_commits_that_were_sent_and_equal_shas_tell
+    what_is_told_after_the_deployment_is_linked_to_the_one_that_shipped_it
+}
 
 /// The ids of commits by which a merge request can be found.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +53,8 @@ struct Forge {
 }
 
 impl Forge {
-    async fn new() -> Self {
-        let (world, root) = World::with_repositories(Engine::Sqlite).await;
+    async fn new(engine: Engine) -> Self {
+        let (world, root) = World::with_repositories(engine).await;
         let repo = Repo::new(&root.path().join("web"));
         Self {
             world,
@@ -157,17 +171,19 @@ async fn succeed(world: &World, request: pb::CreateDeploymentRequest) -> pb::Dep
     answer.into_inner().deployment.unwrap()
 }
 
-/// How much is still to be linked.
-async fn backlog(world: &World) -> i64 {
-    let file = world.server.place.folder.path().join("gatehouse.db");
-    let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
-        .await
-        .unwrap();
-    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM link_work")
+/// How much is still to be linked, by the table.
+async fn link_work(place: &Place) -> i64 {
+    let text = "SELECT COUNT(*) FROM link_work";
+    let (count,): (i64,) = connected!(place, |store| sqlx::query_as(text)
         .fetch_one(&mut store)
         .await
-        .unwrap();
+        .unwrap());
     count
+}
+
+/// How much is still to be linked.
+async fn backlog(world: &World) -> i64 {
+    link_work(&world.server.place).await
 }
 
 /// Waits until everything is linked.
@@ -200,9 +216,8 @@ fn merge(id: &str) -> Traces {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_way_of_merging_is_found_along_the_history_and_once_per_environment() {
-    let mut forge = Forge::new().await;
+async fn every_way_of_merging_is_found_along_the_history_and_once_per_environment(engine: Engine) {
+    let mut forge = Forge::new(engine).await;
     let start = forge.repo.commit("start");
     forge.attach().await;
 
@@ -351,11 +366,10 @@ async fn every_way_of_merging_is_found_along_the_history_and_once_per_environmen
     assert_eq!(forge.deploy("production/eu", "main").await, BTreeSet::from([6]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn random_histories_are_linked_as_git_lists_them() {
+async fn random_histories_are_linked_as_git_lists_them(engine: Engine) {
     for seed in 0..6 {
         let mut dice = Dice(seed);
-        let mut forge = Forge::new().await;
+        let mut forge = Forge::new(engine).await;
         let ids = forge.repo.grow(&mut dice, 60);
         forge.repo.git(&["update-ref", "refs/heads/main", &ids[0]]);
         forge.attach().await;
@@ -405,9 +419,8 @@ fn digits(digit: char) -> String {
     std::iter::repeat_n(digit, 40).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_repository_the_commits_that_were_sent_and_equal_shas_tell() {
-    let world = World::new(Engine::Sqlite).await;
+async fn without_a_repository_the_commits_that_were_sent_and_equal_shas_tell(engine: Engine) {
+    let world = World::new(engine).await;
     let merged = |traces: Traces| pb::MergeRequestReport {
         title: "A change".into(),
         state: State::Merged.into(),
@@ -470,9 +483,8 @@ async fn without_a_repository_the_commits_that_were_sent_and_equal_shas_tell() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_told_after_the_deployment_is_linked_to_the_one_that_shipped_it() {
-    let mut forge = Forge::new().await;
+async fn what_is_told_after_the_deployment_is_linked_to_the_one_that_shipped_it(engine: Engine) {
+    let mut forge = Forge::new(engine).await;
     forge.repo.commit("start");
     forge.attach().await;
     let request = pb::CreateDeploymentRequest {
@@ -519,15 +531,14 @@ async fn what_is_told_after_the_deployment_is_linked_to_the_one_that_shipped_it(
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_success_whose_links_were_not_made_before_a_crash_is_linked_after_it() {
+async fn a_success_whose_links_were_not_made_before_a_crash_is_linked_after_it(engine: Engine) {
     use crate::support::process::Process;
 
     let mut shipped_late = 0;
-    let folder = tempfile::tempdir().unwrap();
+    let place = engine.place().await;
     let mut project = 0;
     for round in 0..8i64 {
-        let process = Process::grpc(folder.path(), "error", std::process::Stdio::inherit());
+        let process = Process::grpc(&place, "error", std::process::Stdio::inherit());
         let client = crate::support::dial(&process.grpc, &process.root);
         if round == 0 {
             project = crate::support::first_project(&client).await;
@@ -561,17 +572,9 @@ async fn a_success_whose_links_were_not_made_before_a_crash_is_linked_after_it()
         deployments.create_deployment(create).await.unwrap();
         // Acknowledged: from here on nothing may be lost.
         process.kill();
-        let file = folder.path().join("gatehouse.db");
-        let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
-            .await
-            .unwrap();
-        let (left,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM link_work")
-            .fetch_one(&mut store)
-            .await
-            .unwrap();
-        shipped_late += left;
+        shipped_late += link_work(&place).await;
     }
-    let process = Process::grpc(folder.path(), "error", std::process::Stdio::inherit());
+    let process = Process::grpc(&place, "error", std::process::Stdio::inherit());
     let client = crate::support::dial(&process.grpc, &process.root);
     let mut requests = MergeRequestServiceClient::new(client);
     within("every merge request is out", async {
@@ -645,7 +648,7 @@ pub fn long_history(repo: &Repo, merges: usize) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it measures, and takes a while"]
 async fn how_long_linking_takes() {
-    let mut forge = Forge::new().await;
+    let mut forge = Forge::new(Engine::Sqlite).await;
     let merges = long_history(&forge.repo, 6_000);
     forge.repo.git(&["tag", "nowhere", "main"]);
     forge.attach().await;

@@ -21,6 +21,7 @@ mod job_tokens;
 mod jobs;
 mod links;
 mod members;
+mod replicas;
 mod repository;
 mod rest;
 mod scale;

@@ -1,11 +1,20 @@
 //! Memberships and shares, and what they let people see, black box.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, AccessLevel, Visibility};
 
 use crate::support::{
-    TestServer, group_at, in_group, in_project, project_at, reason, user_named, violations,
+    TestServer,
+    engine::{Engine, on_both_engines},
+    group_at, in_group, in_project, project_at, reason, user_named, violations,
 };
+
+on_both_engines! {
+    lists_hold_what_the_caller_could_also_get
+    a_viewer_learns_what_they_are_to_a_project
+    members_are_managed_from_above_and_everyone_may_leave
+    a_membership_that_is_given_again_has_another_etag
+    a_share_is_made_changed_listed_and_ended
+}
 
 fn membership(container: pb::ContainerRef, user: &str, level: AccessLevel) -> pb::CreateMembershipRequest {
     pb::CreateMembershipRequest {
@@ -53,9 +62,8 @@ async fn seen(server: &TestServer, token: &str) -> (Vec<String>, Vec<String>) {
     (groups_seen, projects_seen)
 }
 
-#[tokio::test]
-async fn lists_hold_what_the_caller_could_also_get() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn lists_hold_what_the_caller_could_also_get(engine: Engine) {
+    let server = TestServer::start(engine).await;
     for path in ["acme", "acme/shop", "partner", "partner/crew"] {
         server.group(path).await;
     }
@@ -134,9 +142,8 @@ async fn lists_hold_what_the_caller_could_also_get() {
     assert_eq!((groups.len(), projects.len()), (4, 4));
 }
 
-#[tokio::test]
-async fn a_viewer_learns_what_they_are_to_a_project() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_viewer_learns_what_they_are_to_a_project(engine: Engine) {
+    let server = TestServer::start(engine).await;
     server.group("acme").await;
     server.group("crew").await;
     server.project("acme/web", Visibility::Private).await;
@@ -167,9 +174,8 @@ async fn a_viewer_learns_what_they_are_to_a_project() {
     );
 }
 
-#[tokio::test]
-async fn members_are_managed_from_above_and_everyone_may_leave() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn members_are_managed_from_above_and_everyone_may_leave(engine: Engine) {
+    let server = TestServer::start(engine).await;
     server.group("acme").await;
     server.project("acme/web", Visibility::Private).await;
     let web = || in_project("acme/web");
@@ -244,9 +250,8 @@ async fn members_are_managed_from_above_and_everyone_may_leave() {
     assert_eq!(page.next_page_token, "");
 }
 
-#[tokio::test]
-async fn a_membership_that_is_given_again_has_another_etag() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_membership_that_is_given_again_has_another_etag(engine: Engine) {
+    let server = TestServer::start(engine).await;
     server.group("acme").await;
     server.user("ann").await;
     let mut calls = server.directory(&server.root);
@@ -287,9 +292,8 @@ async fn a_membership_that_is_given_again_has_another_etag() {
     assert_ne!(again.membership.unwrap().etag, etag);
 }
 
-#[tokio::test]
-async fn a_share_is_made_changed_listed_and_ended() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_share_is_made_changed_listed_and_ended(engine: Engine) {
+    let server = TestServer::start(engine).await;
     for path in ["acme", "acme/shop", "crew", "crew/hidden"] {
         server.group(path).await;
     }

@@ -73,7 +73,7 @@ async fn fill(folder: &TempDir) -> std::path::PathBuf {
              '', '', '', '', '', '', '');
          INSERT INTO groups VALUES (1, NULL, 'acme', 'acme', 'acme', 'acme', 'acme', '', 'private', {BEGIN}, 1);
          INSERT INTO projects VALUES (1, 1, 'web', 'acme/web', 'acme/web', 'web', '', 'private', 'main', 0, 1,
-             {BEGIN}, {BEGIN}, 1, {DEPLOYMENTS}, 0, {BEGIN}, 0, 1, 1, NULL);
+             {BEGIN}, {BEGIN}, 1, {DEPLOYMENTS}, 0, {BEGIN}, 0, 1, 1, NULL, 0);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
          INSERT INTO environments SELECT i, 1, 'env-' || i, 'env-' || i, '', 'env-' || i, NULL, 'available', 'other',
              NULL, 'always', {BEGIN}, {BEGIN}, 1 FROM n;

@@ -1,13 +1,23 @@
 //! Every kind of change that can free a blocked deployment does so at once: a vote that stopped counting counts again, a
 //! rule that held goes.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{
     self as pb, AccessLevel, ApprovalStatus, DeploymentStatus, EnvironmentTier, UserState, Visibility,
     environment_ref,
 };
 
-use crate::support::{World, entry::role, group_at, in_group, in_project, project_at, user_named};
+use crate::support::{
+    World,
+    engine::{Engine, on_both_engines},
+    entry::role,
+    group_at, in_group, in_project, project_at, user_named,
+};
+
+on_both_engines! {
+    threads:
+    whatever_makes_the_votes_enough_releases_at_once
+    what_is_no_longer_protected_is_free
+}
 
 const WEB: &str = "acme/web";
 
@@ -185,11 +195,10 @@ fn self_approval(allow: bool) -> Change {
 
 /// One approval of the group `qa` and one of a Maintainer are required. Somebody of `qa` approves; then something takes
 /// that away, or asks for more, so that a Maintainer's approval is not enough; then it is given back.
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_makes_the_votes_enough_releases_at_once() {
+async fn whatever_makes_the_votes_enough_releases_at_once(engine: Engine) {
     use Change::{Member, Protect, Share, Tier, Unprotect, User};
     let (guest, reporter) = (Some(AccessLevel::Guest), Some(AccessLevel::Reporter));
-    let world = World::new(Engine::Sqlite).await;
+    let world = World::new(engine).await;
     for group in ["qa", "crew", "band"] {
         world.server.group(group).await;
     }
@@ -329,9 +338,8 @@ async fn whatever_makes_the_votes_enough_releases_at_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_longer_protected_is_free() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_is_no_longer_protected_is_free(engine: Engine) {
+    let world = World::new(engine).await;
     protect(&world, in_project(WEB), "eu", vec![role(40)]).await;
     let id = world.record("eu", DeploymentStatus::Running).await.id;
     assert_eq!(found(&world, id).await, (DeploymentStatus::Blocked, 1));

@@ -1,6 +1,5 @@
 //! Tokens, black box.
 
-use crate::support::engine::Engine;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,7 +9,18 @@ use gatehouse::{
 };
 use prost_types::Timestamp;
 
-use crate::support::{TestServer, reason, user_named, violations};
+use crate::support::{
+    TestServer,
+    engine::{Engine, on_both_engines},
+    reason, user_named, violations,
+};
+
+on_both_engines! {
+    a_secret_is_shown_once_and_works
+    a_token_ends_by_expiry_or_revocation_and_not_after_its_creator
+    tokens_of_others_are_for_administrators
+    a_bad_token_is_refused_with_its_fields_and_a_reading_one_makes_none
+}
 
 fn begin() -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap()
@@ -32,9 +42,8 @@ fn in_hours(hours: i64) -> Timestamp {
     }
 }
 
-#[tokio::test]
-async fn a_secret_is_shown_once_and_works() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_secret_is_shown_once_and_works(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (id, ann) = server.user("ann").await;
     let mut calls = server.tokens(&ann);
     let request = pb::CreateTokenRequest {
@@ -62,10 +71,9 @@ async fn a_secret_is_shown_once_and_works() {
     assert_eq!(me.token.unwrap().id, first.token.unwrap().id);
 }
 
-#[tokio::test]
-async fn a_token_ends_by_expiry_or_revocation_and_not_after_its_creator() {
+async fn a_token_ends_by_expiry_or_revocation_and_not_after_its_creator(engine: Engine) {
     let clock = Arc::new(ManualClock::at(begin()));
-    let server = TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await;
+    let server = TestServer::start_with(engine, Arc::<ManualClock>::clone(&clock)).await;
     let (_, ann) = server.user("ann").await;
     let short = pb::CreateTokenRequest {
         expires_at: Some(in_hours(1)),
@@ -111,9 +119,8 @@ async fn a_token_ends_by_expiry_or_revocation_and_not_after_its_creator() {
     assert_eq!(reason(answer), "TOKEN_EXPIRED");
 }
 
-#[tokio::test]
-async fn tokens_of_others_are_for_administrators() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn tokens_of_others_are_for_administrators(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (_, ann) = server.user("ann").await;
     let (_, bob) = server.user("bob").await;
     let mut calls = server.tokens(&bob);
@@ -152,9 +159,8 @@ async fn tokens_of_others_are_for_administrators() {
     server.tokens(&server.root).revoke_token(theirs).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_bad_token_is_refused_with_its_fields_and_a_reading_one_makes_none() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_bad_token_is_refused_with_its_fields_and_a_reading_one_makes_none(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (_, reader) = server.user_with("reader", &[TokenScope::ReadApi]).await;
     let mut calls = server.tokens(&server.root);
     let bad = pb::CreateTokenRequest {

@@ -1,6 +1,5 @@
 //! Waiting for a deployment, black box.
 
-use crate::support::engine::Engine;
 use std::time::Duration;
 
 use gatehouse::{
@@ -15,7 +14,26 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, transport::Endpoint};
 use tonic_types::StatusExt as _;
 
-use crate::support::{As, World, in_project, project_at, project_id, reason, user_named, violations, within};
+use crate::support::{
+    As, World,
+    engine::{Engine, on_both_engines},
+    in_project, project_at, project_id, reason, user_named, violations, within,
+};
+
+on_both_engines! {
+    what_cannot_be_waited_for_is_refused
+    a_wait_outlasts_the_limit_of_calls_but_not_the_deadline_of_its_caller
+}
+
+on_both_engines! {
+    threads:
+    a_wait_returns_when_the_deployment_gets_there_or_cannot_any_more
+    who_waits_at_the_gate_goes_on_with_the_last_approval
+    who_waits_at_the_gate_goes_on_when_a_change_elsewhere_lifts_it
+    a_wait_ends_when_what_it_is_for_is_deleted
+    a_wait_does_not_outlive_the_right_to_see
+    who_insists_is_refused_unless_the_condition_holds
+}
 
 const APPROVED: Until = Until::Condition(WaitCondition::Approved as i32);
 const FINISHED: Until = Until::Condition(WaitCondition::Finished as i32);
@@ -118,9 +136,8 @@ async fn delete(world: &World, deployment: &pb::Deployment) {
     calls.delete_deployment(request).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wait_returns_when_the_deployment_gets_there_or_cannot_any_more() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_wait_returns_when_the_deployment_gets_there_or_cannot_any_more(engine: Engine) {
+    let world = World::new(engine).await;
     for (until, steps, outcome) in [
         (FINISHED, &[S::Running, S::Success][..], WaitOutcome::Met),
         (status(S::Success), &[S::Running, S::Success], WaitOutcome::Met),
@@ -140,9 +157,8 @@ async fn a_wait_returns_when_the_deployment_gets_there_or_cannot_any_more() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_waits_at_the_gate_goes_on_with_the_last_approval() {
-    let world = World::new(Engine::Sqlite).await;
+async fn who_waits_at_the_gate_goes_on_with_the_last_approval(engine: Engine) {
+    let world = World::new(engine).await;
     protect(&world).await;
     for _ in 0..10 {
         let held = world.record("production", S::Running).await;
@@ -162,9 +178,8 @@ async fn who_waits_at_the_gate_goes_on_with_the_last_approval() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_waits_at_the_gate_goes_on_when_a_change_elsewhere_lifts_it() {
-    let world = World::new(Engine::Sqlite).await;
+async fn who_waits_at_the_gate_goes_on_when_a_change_elsewhere_lifts_it(engine: Engine) {
+    let world = World::new(engine).await;
     protect(&world).await;
     let held = world.record("production", S::Running).await;
     let waiting = meanwhile(&world, insist(&held, APPROVED));
@@ -208,9 +223,8 @@ async fn who_waits_at_the_gate_goes_on_when_a_change_elsewhere_lifts_it() {
     assert_eq!(answered(waiting).await.unwrap().outcome(), WaitOutcome::Met);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wait_ends_when_what_it_is_for_is_deleted() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_wait_ends_when_what_it_is_for_is_deleted(engine: Engine) {
+    let world = World::new(engine).await;
     let made = world.record("staging", S::Created).await;
     let waiting = meanwhile(&world, wait(&made, FINISHED));
     delete(&world, &made).await;
@@ -231,9 +245,8 @@ async fn a_wait_ends_when_what_it_is_for_is_deleted() {
     assert_eq!(reason(answered(waiting).await), "PROJECT_NOT_FOUND");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wait_does_not_outlive_the_right_to_see() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_wait_does_not_outlive_the_right_to_see(engine: Engine) {
+    let world = World::new(engine).await;
     let made = world.record("staging", S::Created).await;
     let waiting = meanwhile(&world, wait(&made, FINISHED));
     let gone = pb::DeleteMembershipRequest {
@@ -256,9 +269,8 @@ fn told(answer: Waited) -> (Code, String, String, Option<String>) {
     (refusal.code(), info.reason, refusal.message().to_owned(), status)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_insists_is_refused_unless_the_condition_holds() {
-    let world = World::new(Engine::Sqlite).await;
+async fn who_insists_is_refused_unless_the_condition_holds(engine: Engine) {
+    let world = World::new(engine).await;
     protect(&world).await;
     let rejected = world.record("production", S::Running).await;
     let waiting = meanwhile(&world, insist(&rejected, APPROVED));
@@ -317,9 +329,8 @@ async fn who_insists_is_refused_unless_the_condition_holds() {
     );
 }
 
-#[tokio::test]
-async fn what_cannot_be_waited_for_is_refused() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_cannot_be_waited_for_is_refused(engine: Engine) {
+    let world = World::new(engine).await;
     let made = world.record("staging", S::Success).await;
     let good = wait(&made, FINISHED);
     let timeout = |seconds, nanos| pb::WaitDeploymentRequest {
@@ -384,9 +395,8 @@ async fn what_cannot_be_waited_for_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn a_wait_outlasts_the_limit_of_calls_but_not_the_deadline_of_its_caller() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_wait_outlasts_the_limit_of_calls_but_not_the_deadline_of_its_caller(engine: Engine) {
+    let world = World::new(engine).await;
     let held = world.record("staging", S::Created).await;
     let hurry = CancellationToken::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,6 +1,5 @@
 //! The event log and watching it, black box.
 
-use crate::support::engine::Engine;
 use std::{pin::pin, sync::Arc};
 
 use chrono::{DateTime, TimeDelta};
@@ -19,8 +18,29 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, transport::Endpoint};
 
 use crate::support::{
-    As, Client, TestServer, World, in_project, project_at, project_id, reason, user_named, violations, within,
+    As, Client, TestServer, World,
+    engine::{Engine, on_both_engines},
+    in_project, project_at, project_id, reason, user_named, violations, within,
 };
+
+on_both_engines! {
+    the_log_tells_what_happened_in_order_by_whom_and_from_what_to_what
+    a_list_and_a_watch_let_the_same_through_their_filter
+    what_a_filter_passes_over_is_passed_over_for_good
+    a_watch_starts_now_or_at_the_beginning_or_where_another_broke_off
+    while_nothing_happens_there_are_heartbeats
+    one_stream_tells_of_several_projects_each_in_its_order
+    a_resume_token_is_for_its_projects_and_filter_only
+    what_cannot_be_watched_or_listed_is_refused
+    a_watch_does_not_outlive_the_right_to_watch
+    when_the_server_stops_watches_and_waits_end_at_once
+}
+
+on_both_engines! {
+    threads:
+    a_watcher_cut_off_a_thousand_times_has_seen_exactly_the_log
+    slow_readers_miss_nothing_and_keep_nobody_waiting
+}
 
 /// The project, from the beginning of its log, with a heartbeat a second.
 fn watch(project: i64) -> pb::WatchEventsRequest {
@@ -169,9 +189,8 @@ async fn history(world: &World) -> [i64; 3] {
     [first, second, third]
 }
 
-#[tokio::test]
-async fn the_log_tells_what_happened_in_order_by_whom_and_from_what_to_what() {
-    let world = World::new(Engine::Sqlite).await;
+async fn the_log_tells_what_happened_in_order_by_whom_and_from_what_to_what(engine: Engine) {
+    let world = World::new(engine).await;
     let [first, _, third] = history(&world).await;
     let events = log(&world, None, 100).await;
     assert_eq!(seqs(&events), (1..=9).collect::<Vec<_>>());
@@ -212,9 +231,8 @@ async fn the_log_tells_what_happened_in_order_by_whom_and_from_what_to_what() {
     assert_eq!((protection.name.as_str(), protection.group_id), ("staging", None));
 }
 
-#[tokio::test]
-async fn a_list_and_a_watch_let_the_same_through_their_filter() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_list_and_a_watch_let_the_same_through_their_filter(engine: Engine) {
+    let world = World::new(engine).await;
     let [first, second, _] = history(&world).await;
     let filter = |environment: Option<&str>, deployment_id: Option<i64>, kinds: &[K]| pb::EventFilter {
         environment: environment.map(str::to_owned),
@@ -250,9 +268,8 @@ async fn a_list_and_a_watch_let_the_same_through_their_filter() {
     }
 }
 
-#[tokio::test]
-async fn what_a_filter_passes_over_is_passed_over_for_good() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_a_filter_passes_over_is_passed_over_for_good(engine: Engine) {
+    let world = World::new(engine).await;
     history(&world).await;
     let request = pb::WatchEventsRequest {
         filter: Some(pb::EventFilter {
@@ -278,9 +295,8 @@ async fn what_a_filter_passes_over_is_passed_over_for_good() {
     assert_eq!(watcher.message().await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_watch_starts_now_or_at_the_beginning_or_where_another_broke_off() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_watch_starts_now_or_at_the_beginning_or_where_another_broke_off(engine: Engine) {
+    let world = World::new(engine).await;
     let id = world.project.id;
     history(&world).await;
     let mut watcher = Watcher::open(&world.server, &world.reporter, from_now(id))
@@ -308,9 +324,8 @@ async fn a_watch_starts_now_or_at_the_beginning_or_where_another_broke_off() {
     assert_eq!(watcher.events(11).await, log(&world, None, 100).await);
 }
 
-#[tokio::test]
-async fn while_nothing_happens_there_are_heartbeats() {
-    let world = World::new(Engine::Sqlite).await;
+async fn while_nothing_happens_there_are_heartbeats(engine: Engine) {
+    let world = World::new(engine).await;
     let request = from_now(world.project.id);
     let mut watcher = Watcher::open(&world.server, &world.reporter, request)
         .await
@@ -323,9 +338,8 @@ async fn while_nothing_happens_there_are_heartbeats() {
     assert_eq!(watcher.message().await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn one_stream_tells_of_several_projects_each_in_its_order() {
-    let world = World::new(Engine::Sqlite).await;
+async fn one_stream_tells_of_several_projects_each_in_its_order(engine: Engine) {
+    let world = World::new(engine).await;
     let other = world.server.project("acme/api", pb::Visibility::Private).await;
     let root = world.server.root.clone();
     let both = pb::WatchEventsRequest {
@@ -377,9 +391,8 @@ async fn one_stream_tells_of_several_projects_each_in_its_order() {
     assert_eq!(rest, wanted);
 }
 
-#[tokio::test]
-async fn a_resume_token_is_for_its_projects_and_filter_only() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_resume_token_is_for_its_projects_and_filter_only(engine: Engine) {
+    let world = World::new(engine).await;
     let other = world.server.project("acme/api", pb::Visibility::Private).await;
     let root = &world.server.root;
     let request = from_now(world.project.id);
@@ -444,9 +457,8 @@ async fn a_resume_token_is_for_its_projects_and_filter_only() {
     }
 }
 
-#[tokio::test]
-async fn what_cannot_be_watched_or_listed_is_refused() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_cannot_be_watched_or_listed_is_refused(engine: Engine) {
+    let world = World::new(engine).await;
     let good = watch(world.project.id);
     let interval = |seconds, nanos| pb::WatchEventsRequest {
         heartbeat_interval: Some(prost_types::Duration { seconds, nanos }),
@@ -547,10 +559,9 @@ async fn write(world: Arc<World>, number: usize, stop: CancellationToken) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_watcher_cut_off_a_thousand_times_has_seen_exactly_the_log() {
+async fn a_watcher_cut_off_a_thousand_times_has_seen_exactly_the_log(engine: Engine) {
     const CUTS: usize = 1_000;
-    let world = Arc::new(World::new(Engine::Sqlite).await);
+    let world = Arc::new(World::new(engine).await);
     history(&world).await;
     let stop = CancellationToken::new();
     let mut writers = JoinSet::new();
@@ -587,10 +598,9 @@ async fn a_watcher_cut_off_a_thousand_times_has_seen_exactly_the_log() {
     assert_eq!(seen, whole);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn slow_readers_miss_nothing_and_keep_nobody_waiting() {
+async fn slow_readers_miss_nothing_and_keep_nobody_waiting(engine: Engine) {
     const WINDOW: u32 = 16_384;
-    let world = Arc::new(World::new(Engine::Sqlite).await);
+    let world = Arc::new(World::new(engine).await);
     let request = watch(world.project.id);
     let stop = CancellationToken::new();
     let mut writers = JoinSet::new();
@@ -622,11 +632,10 @@ async fn slow_readers_miss_nothing_and_keep_nobody_waiting() {
     }
 }
 
-#[tokio::test]
-async fn a_watch_does_not_outlive_the_right_to_watch() {
+async fn a_watch_does_not_outlive_the_right_to_watch(engine: Engine) {
     let begin = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let clock = Arc::new(ManualClock::at(begin));
-    let server = TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await;
+    let server = TestServer::start_with(engine, Arc::<ManualClock>::clone(&clock)).await;
     let world = World::on(server).await;
     let server = &world.server;
     let root = server.root.clone();
@@ -706,9 +715,8 @@ async fn a_watch_does_not_outlive_the_right_to_watch() {
     assert_eq!(reason(Err::<(), _>(watcher.end().await)), "PROJECT_NOT_FOUND");
 }
 
-#[tokio::test]
-async fn when_the_server_stops_watches_and_waits_end_at_once() {
-    let world = World::new(Engine::Sqlite).await;
+async fn when_the_server_stops_watches_and_waits_end_at_once(engine: Engine) {
+    let world = World::new(engine).await;
     let made = world.record("production", S::Created).await;
     let watcher = Watcher::open(&world.server, &world.reporter, from_now(world.project.id))
         .await

@@ -101,7 +101,12 @@ pub async fn run(options: Options) -> Result<(), Error> {
 
     let grpc_url = GrpcUrl::from(serve::within_reach(grpc_address));
     let mut servers = Servers::new(options.time.drain_timeout);
-    servers.add_rest(rest, &options.rest, &grpc_url, &options.time);
+    servers.add_rest(
+        rest,
+        &options.rest,
+        std::slice::from_ref(&grpc_url),
+        &options.time,
+    );
     servers.add_grpc(grpc, app, &options.grpc, &options.time);
 
     let root = ClientOptions {

@@ -13,6 +13,7 @@ mod times;
 
 use std::sync::Arc;
 
+use crate::support::engine::{Engine, Place, connected};
 use chrono::TimeDelta;
 use gatehouse::{
     domain::{
@@ -30,13 +31,10 @@ use gatehouse::{
         token::Secret,
     },
     store::{
-        self, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Location, ProjectAnswer,
-        ProjectState, RequestKey, Select, Store, StoreError, Terms,
+        self, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, ProjectAnswer, ProjectState,
+        RequestKey, Select, Store, StoreError, Terms,
     },
 };
-use sqlx::{Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
-
-use crate::support::engine::{Engine, Place};
 
 /// Names every case once for every engine. A case that is not named here is dead code, and so not forgotten.
 macro_rules! suite {
@@ -144,23 +142,6 @@ struct Held {
     place: Place,
 }
 
-/// Runs a body with a connection of the engine's own kind.
-macro_rules! connected {
-    ($held:expr, |$connection:ident| $body:expr) => {
-        match $held.place.location() {
-            Location::Sqlite(file) => {
-                let options = SqliteConnectOptions::new().filename(file);
-                let mut $connection = SqliteConnection::connect_with(&options).await.unwrap();
-                $body
-            }
-            Location::Postgres(settings) => {
-                let mut $connection = PgConnection::connect_with(&settings.primary).await.unwrap();
-                $body
-            }
-        }
-    };
-}
-
 /// An event as stored.
 #[derive(Debug, PartialEq, Eq, sqlx::FromRow)]
 struct Event {
@@ -183,7 +164,7 @@ impl Held {
     async fn events(&self, project: ProjectId) -> Vec<Event> {
         let text =
             "SELECT seq, kind, actor_id, created_at, payload FROM events WHERE project_id = $1 ORDER BY seq";
-        connected!(self, |connection| sqlx::query_as(text)
+        connected!(self.place, |connection| sqlx::query_as(text)
             .bind(project.0)
             .fetch_all(&mut connection)
             .await
@@ -192,7 +173,7 @@ impl Held {
 
     async fn counters(&self, project: ProjectId) -> (i64, i64) {
         let text = "SELECT last_iid, last_event FROM projects WHERE id = $1";
-        connected!(self, |connection| sqlx::query_as(text)
+        connected!(self.place, |connection| sqlx::query_as(text)
             .bind(project.0)
             .fetch_one(&mut connection)
             .await
@@ -202,7 +183,7 @@ impl Held {
     async fn link(&self, deployment: DeploymentId, merge_request: MergeRequestId) {
         let text = "INSERT INTO deployment_merge_requests (deployment_id, merge_request_id, environment_id) \
                     SELECT id, $2, environment_id FROM deployments WHERE id = $1";
-        connected!(self, |connection| sqlx::query(text)
+        connected!(self.place, |connection| sqlx::query(text)
             .bind(deployment.0)
             .bind(merge_request.0)
             .execute(&mut connection)
@@ -214,7 +195,7 @@ impl Held {
     async fn merge_request_commits(&self, id: MergeRequestId) -> Vec<(String, String)> {
         let text =
             "SELECT kind, sha FROM merge_request_commits WHERE merge_request_id = $1 ORDER BY kind, sha";
-        connected!(self, |connection| sqlx::query_as(text)
+        connected!(self.place, |connection| sqlx::query_as(text)
             .bind(id.0)
             .fetch_all(&mut connection)
             .await
@@ -224,7 +205,7 @@ impl Held {
     async fn link_work(&self) -> Vec<(DeploymentId, i64, Time)> {
         let text = "SELECT w.deployment_id, w.attempts, w.due_at FROM link_work w \
                     JOIN deployments d ON d.id = w.deployment_id ORDER BY d.finished_at, d.id";
-        let rows: Vec<(i64, i64, i64)> = connected!(self, |connection| sqlx::query_as(text)
+        let rows: Vec<(i64, i64, i64)> = connected!(self.place, |connection| sqlx::query_as(text)
             .fetch_all(&mut connection)
             .await
             .unwrap());
@@ -235,7 +216,7 @@ impl Held {
     }
 
     async fn clear_link_work(&self) {
-        connected!(self, |connection| sqlx::query("DELETE FROM link_work")
+        connected!(self.place, |connection| sqlx::query("DELETE FROM link_work")
             .execute(&mut connection)
             .await
             .map(drop)

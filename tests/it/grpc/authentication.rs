@@ -1,6 +1,5 @@
 //! Who calls: by which token, in whose name. That a reading token is refused by every mutation stands in the matrix.
 
-use crate::support::engine::Engine;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
@@ -12,7 +11,18 @@ use prost_types::Timestamp;
 use tonic::{Code, Request, metadata::MetadataValue};
 use tonic_types::StatusExt as _;
 
-use crate::support::{TestServer, reason, user_named};
+use crate::support::{
+    TestServer,
+    engine::{Engine, on_both_engines},
+    reason, user_named,
+};
+
+on_both_engines! {
+    a_caller_is_known_by_either_kind_of_metadata
+    expiry_is_told_before_revocation_and_both_before_scope_and_block
+    only_an_administrator_acts_as_another_who_may_act
+    the_last_use_of_a_token_is_kept_to_ten_minutes
+}
 
 /// Asks who the caller is, with these metadata and nothing else.
 async fn who(
@@ -41,9 +51,8 @@ async fn change(server: &TestServer, username: &str, change: impl FnOnce(&mut pb
     server.directory(&server.root).update_user(request).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_caller_is_known_by_either_kind_of_metadata() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_caller_is_known_by_either_kind_of_metadata(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (id, token) = server.user("ann").await;
     let bearer = format!("Bearer {token}");
     let lower = format!("bearer  {token} ");
@@ -85,11 +94,10 @@ async fn a_caller_is_known_by_either_kind_of_metadata() {
     }
 }
 
-#[tokio::test]
-async fn expiry_is_told_before_revocation_and_both_before_scope_and_block() {
+async fn expiry_is_told_before_revocation_and_both_before_scope_and_block(engine: Engine) {
     let begin = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let clock = Arc::new(ManualClock::at(begin));
-    let server = TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await;
+    let server = TestServer::start_with(engine, Arc::<ManualClock>::clone(&clock)).await;
     let (id, _) = server.user("ann").await;
     let request = pb::CreateTokenRequest {
         user: Some(user_named("ann")),
@@ -150,9 +158,8 @@ async fn expiry_is_told_before_revocation_and_both_before_scope_and_block() {
     );
 }
 
-#[tokio::test]
-async fn only_an_administrator_acts_as_another_who_may_act() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn only_an_administrator_acts_as_another_who_may_act(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (ann, ann_token) = server.user("ann").await;
     server.user("bob").await;
     change(&server, "bob", |user| user.set_state(pb::UserState::Blocked)).await;
@@ -216,11 +223,10 @@ async fn only_an_administrator_acts_as_another_who_may_act() {
     assert_eq!(reason(calls.create_user(request).await), "PERMISSION_DENIED");
 }
 
-#[tokio::test]
-async fn the_last_use_of_a_token_is_kept_to_ten_minutes() {
+async fn the_last_use_of_a_token_is_kept_to_ten_minutes(engine: Engine) {
     let begin = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let clock = Arc::new(ManualClock::at(begin));
-    let server = TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await;
+    let server = TestServer::start_with(engine, Arc::<ManualClock>::clone(&clock)).await;
     let (_, token) = server.user("ann").await;
     let last = async || {
         let request = pb::ListTokensRequest {

@@ -1,12 +1,23 @@
 //! The life of a deployment, and the environment that goes with it.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, DeploymentStatus as S};
 use prost_types::Timestamp;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{World, project_id, reason};
+use crate::support::{
+    World,
+    engine::{Engine, on_both_engines},
+    project_id, reason,
+};
+
+on_both_engines! {
+    a_deployment_is_recorded_started_finished_read_and_deleted
+    a_status_leads_where_the_life_cycle_says_and_a_refusal_names_the_event
+    the_same_success_is_recorded_once_and_another_one_again
+    a_change_happens_only_to_what_the_caller_read
+    a_success_makes_a_stopped_environment_available_and_a_failure_does_not
+}
 
 fn get(world: &World, id: i64) -> pb::GetDeploymentRequest {
     pb::GetDeploymentRequest {
@@ -32,9 +43,8 @@ fn delete(world: &World, id: i64) -> pb::DeleteDeploymentRequest {
     }
 }
 
-#[tokio::test]
-async fn a_deployment_is_recorded_started_finished_read_and_deleted() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_deployment_is_recorded_started_finished_read_and_deleted(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let created = world.record("production", S::Created).await;
     assert_eq!((created.iid, created.status()), (1, S::Created));
@@ -97,9 +107,8 @@ async fn a_deployment_is_recorded_started_finished_read_and_deleted() {
 }
 
 /// The contract's table (1.3, with decision 6), from every status that callers can reach.
-#[tokio::test]
-async fn a_status_leads_where_the_life_cycle_says_and_a_refusal_names_the_event() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_status_leads_where_the_life_cycle_says_and_a_refusal_names_the_event(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let wanted = [
         (S::Running, "run"),
@@ -152,9 +161,8 @@ async fn a_status_leads_where_the_life_cycle_says_and_a_refusal_names_the_event(
     }
 }
 
-#[tokio::test]
-async fn the_same_success_is_recorded_once_and_another_one_again() {
-    let world = World::new(Engine::Sqlite).await;
+async fn the_same_success_is_recorded_once_and_another_one_again(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let first = world.record("production", S::Success).await;
     assert_eq!(world.record("production", S::Success).await, first);
@@ -182,9 +190,8 @@ async fn the_same_success_is_recorded_once_and_another_one_again() {
     assert_ne!(world.record("production", S::Failed).await.id, failed.id);
 }
 
-#[tokio::test]
-async fn a_change_happens_only_to_what_the_caller_read() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_change_happens_only_to_what_the_caller_read(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.maintainer);
     let read = world.record("production", S::Created).await;
     let moved = calls
@@ -238,9 +245,8 @@ async fn a_change_happens_only_to_what_the_caller_read() {
     calls.delete_deployment(since).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_success_makes_a_stopped_environment_available_and_a_failure_does_not() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_success_makes_a_stopped_environment_available_and_a_failure_does_not(engine: Engine) {
+    let world = World::new(engine).await;
     let mut environments = world.server.environments(&world.developer);
     let project = Some(project_id(world.project.id));
     let environment = world.record("production", S::Success).await.environment.unwrap();

@@ -1,13 +1,25 @@
 //! Many callers at one gate: decisions, rules and starts at once.
 
-use crate::support::engine::Engine;
 use std::{future::Future, pin::Pin};
 
 use gatehouse::pb::v1::{self as pb, AccessLevel, ApprovalStatus, DeploymentStatus as S};
 use tonic::{Response, Status};
 
 use super::races::at_once;
-use crate::support::{World, in_group, in_project, project_id, reason};
+use crate::support::{
+    World,
+    engine::{Engine, connected, on_both_engines},
+    in_group, in_project, project_id, reason,
+};
+
+on_both_engines! {
+    threads:
+    one_of_many_approvals_completes_the_quorum
+    of_an_approval_and_a_rejection_one_decides
+    an_approval_and_an_unprotection_release_once
+    one_of_two_starts_begins_and_none_before_the_gate_lets_go
+    what_is_recorded_while_it_is_protected_is_held_or_was_first
+}
 
 /// How often each race is run: who wins is not for the test to say.
 const ROUNDS: usize = 12;
@@ -38,8 +50,8 @@ fn role(access_level: i32, required: usize) -> pb::ProtectionEntry {
 }
 
 impl Gate {
-    async fn new() -> Self {
-        let world = World::new(Engine::Sqlite).await;
+    async fn new(engine: Engine) -> Self {
+        let world = World::new(engine).await;
         let mut approvers = Vec::new();
         for number in 0..APPROVERS {
             let name = format!("approver-{number}");
@@ -116,13 +128,12 @@ impl Gate {
     /// What the log tells of a deployment: its statuses one after the other, and how many approvals were missing after
     /// each decision.
     async fn log(&self, id: i64) -> (Vec<String>, Vec<i64>) {
-        let folder = self.world.server.place.folder.path().join("gatehouse.db");
-        let url = format!("sqlite:{}", folder.display());
-        let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url)
-            .await
-            .unwrap();
         let text = "SELECT kind, payload FROM events ORDER BY project_id, seq";
-        let events: Vec<(String, String)> = sqlx::query_as(text).fetch_all(&mut connection).await.unwrap();
+        let place = &self.world.server.place;
+        let events: Vec<(String, String)> = connected!(place, |store| sqlx::query_as(text)
+            .fetch_all(&mut store)
+            .await
+            .unwrap());
         let (mut statuses, mut missing) = (Vec::new(), Vec::new());
         for (kind, payload) in events {
             let payload: serde_json::Value = serde_json::from_str(&payload).unwrap();
@@ -144,9 +155,8 @@ fn done(answers: &[Result<(), String>]) -> usize {
     answers.iter().filter(|answer| answer.is_ok()).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_of_many_approvals_completes_the_quorum() {
-    let gate = Gate::new().await;
+async fn one_of_many_approvals_completes_the_quorum(engine: Engine) {
+    let gate = Gate::new(engine).await;
     gate.protect("production", 5).await.unwrap();
     for _ in 0..ROUNDS {
         let id = gate.world.record("production", S::Running).await.id;
@@ -169,9 +179,8 @@ async fn one_of_many_approvals_completes_the_quorum() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_an_approval_and_a_rejection_one_decides() {
-    let gate = Gate::new().await;
+async fn of_an_approval_and_a_rejection_one_decides(engine: Engine) {
+    let gate = Gate::new(engine).await;
     gate.protect("production", 1).await.unwrap();
     for _ in 0..ROUNDS {
         let id = gate.world.record("production", S::Running).await.id;
@@ -192,9 +201,8 @@ async fn of_an_approval_and_a_rejection_one_decides() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_approval_and_an_unprotection_release_once() {
-    let gate = Gate::new().await;
+async fn an_approval_and_an_unprotection_release_once(engine: Engine) {
+    let gate = Gate::new(engine).await;
     for _ in 0..ROUNDS {
         gate.protect("production", 2).await.unwrap();
         let id = gate.world.record("production", S::Running).await.id;
@@ -210,9 +218,8 @@ async fn an_approval_and_an_unprotection_release_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_of_two_starts_begins_and_none_before_the_gate_lets_go() {
-    let gate = Gate::new().await;
+async fn one_of_two_starts_begins_and_none_before_the_gate_lets_go(engine: Engine) {
+    let gate = Gate::new(engine).await;
     gate.protect("production", 1).await.unwrap();
     for _ in 0..ROUNDS {
         let id = gate.world.record("production", S::Running).await.id;
@@ -236,9 +243,8 @@ async fn one_of_two_starts_begins_and_none_before_the_gate_lets_go() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_recorded_while_it_is_protected_is_held_or_was_first() {
-    let gate = Gate::new().await;
+async fn what_is_recorded_while_it_is_protected_is_held_or_was_first(engine: Engine) {
+    let gate = Gate::new(engine).await;
     for round in 0..ROUNDS {
         let name = format!("eu-{round}");
         let request = gate.world.deployment(&name, S::Running);

@@ -1,6 +1,5 @@
 //! What the gate refuses: with which code and reason, about which field, with what else a machine may want to know.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, AccessLevel, ApprovalStatus, DeploymentStatus as S, TokenScope};
 use prost_types::Timestamp;
 use tonic::{Code, Status};
@@ -8,9 +7,19 @@ use tonic_types::StatusExt as _;
 
 use crate::support::{
     World,
+    engine::{Engine, on_both_engines},
     entry::{group, requiring, role, user},
     in_group, in_project, project_id, reason, violations,
 };
+
+on_both_engines! {
+    a_decision_that_may_not_be_made_says_why
+    whom_a_protection_does_not_admit_is_told_what_they_may_not_do_and_where
+    a_refused_start_lists_each_hold
+    a_bad_protection_is_refused_entry_by_entry
+    a_protection_that_is_not_there_or_not_as_read_is_not_changed
+    who_asks_for_what_nobody_can_give_is_warned
+}
 
 /// Two Maintainers approve here, and Developers deploy.
 fn protection(name: &str) -> pb::ProtectEnvironmentRequest {
@@ -89,10 +98,9 @@ fn as_told(code: Code, reason: &str, metadata: &[(&str, &str)]) -> (Code, String
     (code, reason.to_owned(), owned.collect())
 }
 
-#[tokio::test]
-async fn a_decision_that_may_not_be_made_says_why() {
+async fn a_decision_that_may_not_be_made_says_why(engine: Engine) {
     use Code::{FailedPrecondition, InvalidArgument, NotFound, PermissionDenied};
-    let world = World::new(Engine::Sqlite).await;
+    let world = World::new(engine).await;
     let free = world.record("free", S::Running).await.id;
     protect(&world, protection("production")).await.unwrap();
     let asking_nothing = pb::ProtectEnvironmentRequest {
@@ -217,9 +225,8 @@ async fn a_decision_that_may_not_be_made_says_why() {
     assert_eq!(submit(&world, maintainer, named).await.unwrap(), first);
 }
 
-#[tokio::test]
-async fn whom_a_protection_does_not_admit_is_told_what_they_may_not_do_and_where() {
-    let world = World::new(Engine::Sqlite).await;
+async fn whom_a_protection_does_not_admit_is_told_what_they_may_not_do_and_where(engine: Engine) {
+    let world = World::new(engine).await;
     let running = world.record("production", S::Running).await.id;
     let of_maintainers = pb::ProtectEnvironmentRequest {
         deploy_access_levels: vec![role(40)],
@@ -281,9 +288,8 @@ async fn whom_a_protection_does_not_admit_is_told_what_they_may_not_do_and_where
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_refused_start_lists_each_hold() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_refused_start_lists_each_hold(engine: Engine) {
+    let world = World::new(engine).await;
     protect(&world, protection("production")).await.unwrap();
     let of_group = pb::ProtectEnvironmentRequest {
         container: Some(in_group("acme")),
@@ -338,9 +344,8 @@ async fn a_refused_start_lists_each_hold() {
     }
 }
 
-#[tokio::test]
-async fn a_bad_protection_is_refused_entry_by_entry() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_bad_protection_is_refused_entry_by_entry(engine: Engine) {
+    let world = World::new(engine).await;
     let (outsider, _) = world.server.user("outsider").await;
     let other = world.server.group("other").await.id;
     let ruled = |rules: Vec<pb::ProtectionEntry>| pb::ProtectEnvironmentRequest {
@@ -491,9 +496,8 @@ async fn a_bad_protection_is_refused_entry_by_entry() {
     );
 }
 
-#[tokio::test]
-async fn a_protection_that_is_not_there_or_not_as_read_is_not_changed() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_protection_that_is_not_there_or_not_as_read_is_not_changed(engine: Engine) {
+    let world = World::new(engine).await;
     let made = protect(&world, protection("production")).await.unwrap();
     let made = made.protected_environment.unwrap();
     let again = told(protect(&world, protection("production")).await);
@@ -579,9 +583,8 @@ async fn a_protection_that_is_not_there_or_not_as_read_is_not_changed() {
     assert_eq!(same.into_inner().protected_environment, Some(made));
 }
 
-#[tokio::test]
-async fn who_asks_for_what_nobody_can_give_is_warned() {
-    let world = World::new(Engine::Sqlite).await;
+async fn who_asks_for_what_nobody_can_give_is_warned(engine: Engine) {
+    let world = World::new(engine).await;
     let answer = protect(&world, protection("production")).await.unwrap();
     assert_eq!(answer.warnings, [], "a Maintainer and the administrator");
     let three = pb::UpdateProtectedEnvironmentRequest {

@@ -1,6 +1,5 @@
 //! Merge requests over gRPC: reports, lists, refusals, races.
 
-use crate::support::engine::Engine;
 use std::collections::BTreeSet;
 
 use gatehouse::pb::{
@@ -12,11 +11,35 @@ use gatehouse::pb::{
 };
 use prost::Message as _;
 use prost_types::{FieldMask, Timestamp};
-use sqlx::{Connection as _, SqliteConnection};
 use tonic::{Response, Status};
 
 use super::races::at_once;
-use crate::support::{Client, World, project_at, project_id, reason, user_named, violations};
+use crate::support::{
+    Client, World,
+    engine::{Engine, connected, on_both_engines},
+    project_at, project_id, reason, user_named, violations,
+};
+
+on_both_engines! {
+    each_filter_leaves_what_it_says_of_a_project_and_of_a_deployment
+    each_order_sorts_in_both_directions_and_puts_nothing_last
+    a_page_token_leads_on_in_its_own_list_only
+    everything_that_is_told_is_shown
+    a_report_can_be_sent_again_and_an_old_one_changes_nothing
+    what_the_mask_does_not_name_stays_as_it_is
+    what_is_wrong_with_a_request_is_told_by_field
+    what_is_wrong_with_a_list_is_told_by_field
+    what_is_not_there_is_not_found_and_who_may_not_is_told_so_first
+    a_retry_is_answered_as_before_and_what_is_only_checked_leaves_no_trace
+    a_token_for_reports_does_nothing_else
+    an_archived_project_keeps_its_merge_requests_and_takes_no_more
+}
+
+on_both_engines! {
+    threads:
+    of_reports_that_come_at_once_one_records_it_and_the_newest_stays
+    of_two_with_the_same_etag_one_changes_it
+}
 
 /// The first second of 2024.
 const BEGIN: i64 = 1_704_067_200;
@@ -91,11 +114,16 @@ impl World {
         numbers(&answer.unwrap().into_inner().merge_requests)
     }
 
-    async fn store(&self) -> SqliteConnection {
-        let file = self.server.place.folder.path().join("gatehouse.db");
-        SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+    /// Lets a deployment have finished at this time.
+    async fn finished(&self, deployment: i64, millis: i64) {
+        let text = "UPDATE deployments SET finished_at = $2 WHERE id = $1";
+        connected!(self.server.place, |store| sqlx::query(text)
+            .bind(deployment)
+            .bind(millis)
+            .execute(&mut store)
             .await
-            .unwrap()
+            .map(drop)
+            .unwrap());
     }
 
     /// Links merge requests to a new deployment that finished then, in place of what links them by their commits.
@@ -110,24 +138,18 @@ impl World {
             .create_deployment(request)
             .await;
         let deployment = answer.unwrap().into_inner().deployment.unwrap().id;
-        let mut store = self.store().await;
-        sqlx::query("UPDATE deployments SET finished_at = $2 WHERE id = $1")
-            .bind(deployment)
-            .bind((BEGIN + finished) * 1_000)
-            .execute(&mut store)
-            .await
-            .unwrap();
+        self.finished(deployment, (BEGIN + finished) * 1_000).await;
         for iid in iids {
-            sqlx::query(
-                "INSERT INTO deployment_merge_requests (deployment_id, merge_request_id, environment_id) \
+            let text = "INSERT INTO deployment_merge_requests (deployment_id, merge_request_id, environment_id) \
                  SELECT d.id, m.id, d.environment_id FROM deployments d JOIN merge_requests m \
-                 ON m.project_id = d.project_id WHERE d.id = $1 AND m.iid = $2",
-            )
-            .bind(deployment)
-            .bind(iid)
-            .execute(&mut store)
-            .await
-            .unwrap();
+                 ON m.project_id = d.project_id WHERE d.id = $1 AND m.iid = $2";
+            connected!(self.server.place, |store| sqlx::query(text)
+                .bind(deployment)
+                .bind(iid)
+                .execute(&mut store)
+                .await
+                .map(drop)
+                .unwrap());
         }
         deployment
     }
@@ -428,9 +450,8 @@ fn shipped_filters() -> Vec<(&'static str, Filter, &'static [i64], &'static [i64
     ]
 }
 
-#[tokio::test]
-async fn each_filter_leaves_what_it_says_of_a_project_and_of_a_deployment() {
-    let world = World::new(Engine::Sqlite).await;
+async fn each_filter_leaves_what_it_says_of_a_project_and_of_a_deployment(engine: Engine) {
+    let world = World::new(engine).await;
     twelve(&world).await;
     world.ship("staging", "v1", 650, &[7]).await;
     world.ship("production", "v1", 700, &[7]).await;
@@ -440,11 +461,7 @@ async fn each_filter_leaves_what_it_says_of_a_project_and_of_a_deployment() {
         .ship("all", "v1", 10_000, &(1..=12).collect::<Vec<_>>())
         .await;
     let odd = world.ship("odd", "v1", 20_000, &[1, 3, 5, 7, 9, 11]).await;
-    sqlx::query("UPDATE deployments SET finished_at = 0 WHERE id = $1")
-        .bind(odd)
-        .execute(&mut world.store().await)
-        .await
-        .unwrap();
+    world.finished(odd, 0).await;
     let idle = ["no filter", "search for nothing"];
     for (name, filter, iids) in filters() {
         assert_eq!(
@@ -480,9 +497,8 @@ async fn each_filter_leaves_what_it_says_of_a_project_and_of_a_deployment() {
     }
 }
 
-#[tokio::test]
-async fn each_order_sorts_in_both_directions_and_puts_nothing_last() {
-    let world = World::new(Engine::Sqlite).await;
+async fn each_order_sorts_in_both_directions_and_puts_nothing_last(engine: Engine) {
+    let world = World::new(engine).await;
     twelve(&world).await;
     let all = world.ship("all", "v1", 1, &(1..=12).collect::<Vec<_>>()).await;
     let up = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
@@ -569,9 +585,8 @@ async fn each_order_sorts_in_both_directions_and_puts_nothing_last() {
     }
 }
 
-#[tokio::test]
-async fn a_page_token_leads_on_in_its_own_list_only() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_page_token_leads_on_in_its_own_list_only(engine: Engine) {
+    let world = World::new(engine).await;
     twelve(&world).await;
     let shipped = world.ship("all", "v1", 1, &[1, 2, 3]).await;
     let mut calls = world.merge_requests(&world.reporter);
@@ -723,9 +738,8 @@ fn full() -> pb::MergeRequestReport {
     }
 }
 
-#[tokio::test]
-async fn everything_that_is_told_is_shown() {
-    let world = World::new(Engine::Sqlite).await;
+async fn everything_that_is_told_is_shown(engine: Engine) {
+    let world = World::new(engine).await;
     let report = full();
     let shown = world.report(1, report.clone()).await;
     assert!(shown.created && !shown.stale);
@@ -807,9 +821,8 @@ async fn everything_that_is_told_is_shown() {
     assert_eq!(got.unwrap().into_inner().merge_request, Some(shown));
 }
 
-#[tokio::test]
-async fn a_report_can_be_sent_again_and_an_old_one_changes_nothing() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_report_can_be_sent_again_and_an_old_one_changes_nothing(engine: Engine) {
+    let world = World::new(engine).await;
     let first = world.report(1, full()).await;
     let again = world.report(1, full()).await;
     assert_eq!(
@@ -835,9 +848,8 @@ async fn a_report_can_be_sent_again_and_an_old_one_changes_nothing() {
     assert_ne!(changed.etag, first.merge_request.unwrap().etag);
 }
 
-#[tokio::test]
-async fn what_the_mask_does_not_name_stays_as_it_is() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_the_mask_does_not_name_stays_as_it_is(engine: Engine) {
+    let world = World::new(engine).await;
     let before = world.report(1, full()).await.merge_request.unwrap();
     let nothing = pb::MergeRequestReport::default();
     let mut request = world.upsert(1, nothing.clone());
@@ -880,9 +892,8 @@ async fn what_the_mask_does_not_name_stays_as_it_is() {
 /// What makes a message wrong.
 type Break<T> = fn(&mut T);
 
-#[tokio::test]
-async fn what_is_wrong_with_a_request_is_told_by_field() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_is_wrong_with_a_request_is_told_by_field(engine: Engine) {
+    let world = World::new(engine).await;
     let refuse = async |change: &dyn Fn(&mut pb::UpsertMergeRequestRequest)| {
         let mut request = world.upsert(1, full());
         change(&mut request);
@@ -1028,9 +1039,8 @@ async fn what_is_wrong_with_a_request_is_told_by_field() {
     assert_eq!((shown.author, shown.reviewers.len()), (None, 1));
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_a_list_is_told_by_field() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_is_wrong_with_a_list_is_told_by_field(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.merge_requests(&world.reporter);
     let labels = |count| pb::LabelNames {
         names: vec!["x".into(); count],
@@ -1145,9 +1155,8 @@ async fn what_is_wrong_with_a_list_is_told_by_field() {
     }
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_found_and_who_may_not_is_told_so_first() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_is_not_there_is_not_found_and_who_may_not_is_told_so_first(engine: Engine) {
+    let world = World::new(engine).await;
     twelve(&world).await;
     let foreign = world.server.project("acme/other", pb::Visibility::Private).await;
     let project = || Some(project_id(world.project.id));
@@ -1232,9 +1241,8 @@ async fn what_is_not_there_is_not_found_and_who_may_not_is_told_so_first() {
     );
 }
 
-#[tokio::test]
-async fn a_retry_is_answered_as_before_and_what_is_only_checked_leaves_no_trace() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_retry_is_answered_as_before_and_what_is_only_checked_leaves_no_trace(engine: Engine) {
+    let world = World::new(engine).await;
     let mut request = world.upsert(1, full());
     request.validate_only = true;
     let checked = world.try_upsert(request.clone()).await.unwrap().into_inner();
@@ -1257,9 +1265,8 @@ async fn a_retry_is_answered_as_before_and_what_is_only_checked_leaves_no_trace(
     assert!(world.try_upsert(request).await.is_ok());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_reports_that_come_at_once_one_records_it_and_the_newest_stays() {
-    let world = World::new(Engine::Sqlite).await;
+async fn of_reports_that_come_at_once_one_records_it_and_the_newest_stays(engine: Engine) {
+    let world = World::new(engine).await;
     let answers = at_once(24, |number| {
         let mut calls = world.merge_requests(&world.developer);
         let number = i64::try_from(number).unwrap();
@@ -1292,9 +1299,8 @@ async fn of_reports_that_come_at_once_one_records_it_and_the_newest_stays() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_with_the_same_etag_one_changes_it() {
-    let world = World::new(Engine::Sqlite).await;
+async fn of_two_with_the_same_etag_one_changes_it(engine: Engine) {
+    let world = World::new(engine).await;
     let etag = world.report(1, full()).await.merge_request.unwrap().etag;
     let answers = at_once(8, |number| {
         let mut calls = world.merge_requests(&world.developer);
@@ -1323,9 +1329,8 @@ async fn of_two_with_the_same_etag_one_changes_it() {
     );
 }
 
-#[tokio::test]
-async fn a_token_for_reports_does_nothing_else() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_token_for_reports_does_nothing_else(engine: Engine) {
+    let world = World::new(engine).await;
     let report_only = [TokenScope::MergeRequests];
     let (_, hook) = world.server.user_with("hook", &report_only).await;
     let everything = pb::CreateMembershipRequest {
@@ -1373,9 +1378,8 @@ async fn a_token_for_reports_does_nothing_else() {
     assert_eq!(reason(refused), "INSUFFICIENT_SCOPE");
 }
 
-#[tokio::test]
-async fn an_archived_project_keeps_its_merge_requests_and_takes_no_more() {
-    let world = World::new(Engine::Sqlite).await;
+async fn an_archived_project_keeps_its_merge_requests_and_takes_no_more(engine: Engine) {
+    let world = World::new(engine).await;
     world.report(1, full()).await;
     let archive = pb::UpdateProjectRequest {
         project: Some(project_id(world.project.id)),

@@ -1,13 +1,25 @@
 //! Many callers at once.
 
-use crate::support::engine::Engine;
 use std::{collections::BTreeSet, future::Future};
 
 use gatehouse::pb::v1::{self as pb, DeploymentOrderBy as By, DeploymentStatus as S, SortDirection};
 use tokio::{sync::watch, task::JoinSet};
 use tonic::{Response, Status};
 
-use crate::support::{World, project_id, reason};
+use crate::support::{
+    World,
+    engine::{Engine, on_both_engines},
+    project_id, reason,
+};
+
+on_both_engines! {
+    threads:
+    many_writers_number_without_gaps_and_make_one_environment
+    one_of_many_starts_a_deployment
+    a_request_sent_many_times_at_once_is_done_once
+    a_success_recorded_many_times_at_once_is_one_record
+    a_walk_through_a_growing_list_sees_all_that_was_there_once
+}
 
 const WRITERS: usize = 32;
 
@@ -58,9 +70,8 @@ async fn environments(world: &World) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_writers_number_without_gaps_and_make_one_environment() {
-    let world = World::new(Engine::Sqlite).await;
+async fn many_writers_number_without_gaps_and_make_one_environment(engine: Engine) {
+    let world = World::new(engine).await;
     let answers = at_once(WRITERS, |number| {
         let mut request = world.deployment("production", S::Created);
         request.r#ref = format!("r{number}");
@@ -84,9 +95,8 @@ async fn many_writers_number_without_gaps_and_make_one_environment() {
     assert_eq!(environments(&world).await, ["production"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_of_many_starts_a_deployment() {
-    let world = World::new(Engine::Sqlite).await;
+async fn one_of_many_starts_a_deployment(engine: Engine) {
+    let world = World::new(engine).await;
     let deployment = world.record("production", S::Created).await;
     let answers = at_once(WRITERS, |_| {
         let mut calls = world.server.deployments(&world.developer);
@@ -106,9 +116,8 @@ async fn one_of_many_starts_a_deployment() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_request_sent_many_times_at_once_is_done_once() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_request_sent_many_times_at_once_is_done_once(engine: Engine) {
+    let world = World::new(engine).await;
     let request = pb::CreateDeploymentRequest {
         request_id: "once".into(),
         ..world.deployment("production", S::Created)
@@ -125,9 +134,8 @@ async fn a_request_sent_many_times_at_once_is_done_once() {
     assert_eq!(world.record("production", S::Created).await.iid, 2);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_success_recorded_many_times_at_once_is_one_record() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_success_recorded_many_times_at_once_is_one_record(engine: Engine) {
+    let world = World::new(engine).await;
     let answers = at_once(16, |_| create(&world, world.deployment("production", S::Success))).await;
     let ids: BTreeSet<i64> = answers
         .into_iter()
@@ -138,9 +146,8 @@ async fn a_success_recorded_many_times_at_once_is_one_record() {
 
 /// Every order of the contract is walked page by page while others insert: nothing comes twice, and nothing is lost that
 /// was there throughout.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_walk_through_a_growing_list_sees_all_that_was_there_once() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_walk_through_a_growing_list_sees_all_that_was_there_once(engine: Engine) {
+    let world = World::new(engine).await;
     let statuses = [S::Created, S::Failed, S::Success, S::Canceled];
     let request = |number: usize| {
         let mut request = world.deployment(["production", "staging"][number % 2], statuses[number % 4]);

@@ -1,20 +1,30 @@
 //! What is wrong with a request is told by reason and field, whatever is sent.
 
-use crate::support::engine::Engine;
 use gatehouse::pb::v1::{self as pb, DeploymentStatus as S, Visibility};
 use prost_types::Timestamp;
 use tonic::{Code, Response};
 
 use crate::support::{
-    SHA, World, group_at, in_group, project_at, project_id, reason, user_named, violations,
+    SHA, World,
+    engine::{Engine, on_both_engines},
+    group_at, in_group, project_at, project_id, reason, user_named, violations,
 };
+
+on_both_engines! {
+    a_bad_deployment_is_refused_with_every_field_that_is_wrong
+    what_is_not_of_the_project_is_not_found
+    a_bad_list_is_refused_by_its_field
+    a_page_token_leads_on_in_its_own_query_and_nowhere_else
+    a_bad_environment_is_refused_by_its_field
+    a_bad_name_in_the_directory_is_refused_by_its_field
+    a_time_that_is_none_is_refused_wherever_it_is_sent
+}
 
 /// Neither NUL nor anything else that a terminal or a store would take for a command.
 const CONTROL: [&str; 4] = ["a\0b", "a\nb", "a\u{7f}b", "\u{1b}[31m"];
 
-#[tokio::test]
-async fn a_bad_deployment_is_refused_with_every_field_that_is_wrong() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_bad_deployment_is_refused_with_every_field_that_is_wrong(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let good = world.deployment("production", S::Created);
     let with = |change: &dyn Fn(&mut pb::CreateDeploymentRequest)| {
@@ -141,9 +151,8 @@ async fn a_bad_deployment_is_refused_with_every_field_that_is_wrong() {
     }
 }
 
-#[tokio::test]
-async fn what_is_not_of_the_project_is_not_found() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_is_not_of_the_project_is_not_found(engine: Engine) {
+    let world = World::new(engine).await;
     let other = world.server.project("acme/other", Visibility::Private).await;
     let foreign = world.record("production", S::Created).await;
     // The administrator sees both, and still each project has only its own.
@@ -254,9 +263,8 @@ async fn what_is_not_of_the_project_is_not_found() {
     );
 }
 
-#[tokio::test]
-async fn a_bad_list_is_refused_by_its_field() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_bad_list_is_refused_by_its_field(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.reporter);
     let list = || pb::ListDeploymentsRequest {
         project: Some(project_id(world.project.id)),
@@ -394,9 +402,8 @@ async fn a_bad_list_is_refused_by_its_field() {
     );
 }
 
-#[tokio::test]
-async fn a_page_token_leads_on_in_its_own_query_and_nowhere_else() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_page_token_leads_on_in_its_own_query_and_nowhere_else(engine: Engine) {
+    let world = World::new(engine).await;
     for number in 0..105 {
         let mut request = world.deployment("production", S::Created);
         request.r#ref = format!("r{number}");
@@ -509,9 +516,8 @@ async fn a_page_token_leads_on_in_its_own_query_and_nowhere_else() {
     assert_eq!(reason(answer), "INVALID_PAGE_TOKEN");
 }
 
-#[tokio::test]
-async fn a_bad_environment_is_refused_by_its_field() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_bad_environment_is_refused_by_its_field(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.environments(&world.maintainer);
     let project = Some(project_id(world.project.id));
     let create = |name: &str| pb::CreateEnvironmentRequest {
@@ -661,9 +667,8 @@ async fn a_bad_environment_is_refused_by_its_field() {
     }
 }
 
-#[tokio::test]
-async fn a_bad_name_in_the_directory_is_refused_by_its_field() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_bad_name_in_the_directory_is_refused_by_its_field(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.directory(&world.server.root);
     let long = "x".repeat(256);
     let segments = ["", "a b", "a/b", ".", "..", "-", "\u{e9}\u{1f680}", "a%", &long]
@@ -844,9 +849,8 @@ async fn a_bad_name_in_the_directory_is_refused_by_its_field() {
     assert_eq!(violations(calls.list_users(nul).await)[0].0, "search");
 }
 
-#[tokio::test]
-async fn a_time_that_is_none_is_refused_wherever_it_is_sent() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_time_that_is_none_is_refused_wherever_it_is_sent(engine: Engine) {
+    let world = World::new(engine).await;
     let project = Some(project_id(world.project.id));
     let deployment = world.record("production", S::Created).await;
     let environment = Some(pb::EnvironmentRef {

@@ -1,6 +1,5 @@
 //! Request ids, which make a retry safe, and requests that only check.
 
-use crate::support::engine::Engine;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
@@ -10,7 +9,19 @@ use gatehouse::{
 };
 use tonic::Response;
 
-use crate::support::{TestServer, World, project_id, reason};
+use crate::support::{
+    TestServer, World,
+    engine::{Engine, on_both_engines},
+    project_id, reason,
+};
+
+on_both_engines! {
+    a_repeat_is_given_the_first_answer_and_changes_nothing
+    a_request_id_stands_for_one_request_of_one_user
+    what_was_refused_is_not_remembered
+    a_request_id_is_free_again_after_a_day
+    what_is_only_checked_leaves_no_trace
+}
 
 fn replayed<T>(answer: &Response<T>) -> bool {
     answer
@@ -34,9 +45,8 @@ async fn deployments(world: &World) -> Vec<pb::Deployment> {
         .deployments
 }
 
-#[tokio::test]
-async fn a_repeat_is_given_the_first_answer_and_changes_nothing() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_repeat_is_given_the_first_answer_and_changes_nothing(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let create = pb::CreateDeploymentRequest {
         request_id: "create".into(),
@@ -81,9 +91,8 @@ async fn a_repeat_is_given_the_first_answer_and_changes_nothing() {
     assert_eq!(deployments(&world).await, []);
 }
 
-#[tokio::test]
-async fn a_request_id_stands_for_one_request_of_one_user() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_request_id_stands_for_one_request_of_one_user(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let create = pb::CreateDeploymentRequest {
         request_id: "mine".into(),
@@ -132,9 +141,8 @@ async fn a_request_id_stands_for_one_request_of_one_user() {
     assert_eq!(deployments(&world).await.len(), 2);
 }
 
-#[tokio::test]
-async fn what_was_refused_is_not_remembered() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_was_refused_is_not_remembered(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let bad = pb::CreateDeploymentRequest {
         request_id: "try".into(),
@@ -156,12 +164,10 @@ async fn what_was_refused_is_not_remembered() {
     assert!(!replayed(&calls.create_deployment(good).await.unwrap()));
 }
 
-#[tokio::test]
-async fn a_request_id_is_free_again_after_a_day() {
+async fn a_request_id_is_free_again_after_a_day(engine: Engine) {
     let begin = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let clock = Arc::new(ManualClock::at(begin));
-    let world =
-        World::on(TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await).await;
+    let world = World::on(TestServer::start_with(engine, Arc::<ManualClock>::clone(&clock)).await).await;
     let mut calls = world.server.deployments(&world.developer);
     let create = pb::CreateDeploymentRequest {
         request_id: "daily".into(),
@@ -187,9 +193,8 @@ async fn a_request_id_is_free_again_after_a_day() {
     );
 }
 
-#[tokio::test]
-async fn what_is_only_checked_leaves_no_trace() {
-    let world = World::new(Engine::Sqlite).await;
+async fn what_is_only_checked_leaves_no_trace(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let check = pb::CreateDeploymentRequest {
         request_id: "check".into(),

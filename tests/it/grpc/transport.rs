@@ -1,8 +1,8 @@
 //! What surrounds every call: health, reflection, compression, limits, deadlines, request ids, the log.
 
-use crate::support::engine::Engine;
 use std::{collections::BTreeSet, fs::File, time::Duration};
 
+use gatehouse::store::Location;
 use gatehouse::{
     pb::{
         self as contract,
@@ -14,7 +14,7 @@ use gatehouse::{
     server,
 };
 use prost::Message as _;
-use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, codec::CompressionEncoding, transport::Endpoint};
@@ -22,7 +22,23 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::support::{As, TestServer, World, eventually, process::Process, project_id, reason};
+use crate::support::{
+    As, TestServer, World,
+    engine::{Engine, Place, connected, on_both_engines},
+    eventually,
+    process::Process,
+    project_id, reason,
+};
+
+on_both_engines! {
+    no_secret_reaches_the_log
+    every_service_is_serving_until_the_server_drains_and_says_so_first
+    reflection_names_every_service_in_both_versions
+    a_compressed_request_is_read_and_a_compressed_answer_given
+    a_message_that_is_too_large_is_refused_and_the_next_one_served
+    a_request_id_comes_back_and_a_bad_one_is_replaced
+    a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tells
+}
 
 /// The full names of the contract's services.
 fn services() -> BTreeSet<String> {
@@ -41,9 +57,8 @@ fn of(service: &str) -> HealthCheckRequest {
     }
 }
 
-#[tokio::test]
-async fn every_service_is_serving_until_the_server_drains_and_says_so_first() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn every_service_is_serving_until_the_server_drains_and_says_so_first(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let mut health = HealthClient::new(server.channel());
     let mut watches = Vec::new();
     for service in services().into_iter().chain([String::new()]) {
@@ -100,9 +115,8 @@ macro_rules! reflected {
     }};
 }
 
-#[tokio::test]
-async fn reflection_names_every_service_in_both_versions() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn reflection_names_every_service_in_both_versions(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let (v1, v1alpha) = (reflected!(v1, server), reflected!(v1alpha, server));
     for named in [v1, v1alpha] {
         assert!(named.is_superset(&services()), "{named:?}");
@@ -110,9 +124,8 @@ async fn reflection_names_every_service_in_both_versions() {
     }
 }
 
-#[tokio::test]
-async fn a_compressed_request_is_read_and_a_compressed_answer_given() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_compressed_request_is_read_and_a_compressed_answer_given(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world
         .server
         .deployments(&world.developer)
@@ -129,9 +142,8 @@ async fn a_compressed_request_is_read_and_a_compressed_answer_given() {
     assert!(plain.unwrap().metadata().get("grpc-encoding").is_none());
 }
 
-#[tokio::test]
-async fn a_message_that_is_too_large_is_refused_and_the_next_one_served() {
-    let world = World::new(Engine::Sqlite).await;
+async fn a_message_that_is_too_large_is_refused_and_the_next_one_served(engine: Engine) {
+    let world = World::new(engine).await;
     let mut calls = world.server.deployments(&world.developer);
     let huge = pb::CreateDeploymentRequest {
         r#ref: "x".repeat(5 << 20),
@@ -153,9 +165,8 @@ async fn a_message_that_is_too_large_is_refused_and_the_next_one_served() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_request_id_comes_back_and_a_bad_one_is_replaced() {
-    let server = TestServer::start(Engine::Sqlite).await;
+async fn a_request_id_comes_back_and_a_bad_one_is_replaced(engine: Engine) {
+    let server = TestServer::start(engine).await;
     let mut calls = MetadataServiceClient::new(server.channel());
     let mut asked = async |id: Option<&str>, token: &str| {
         let mut request = Request::new(pb::GetMetadataRequest {});
@@ -183,22 +194,48 @@ async fn a_request_id_comes_back_and_a_bad_one_is_replaced() {
 
 /// What the store holds of the project: deployments, environments, events, and the counters on its row.
 async fn counts(server: &TestServer) -> (i64, i64, i64, i64, i64) {
-    let file = server.place.folder.path().join("gatehouse.db");
-    let mut store = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+    let text = "SELECT (SELECT COUNT(*) FROM deployments), (SELECT COUNT(*) FROM environments), \
+         (SELECT COUNT(*) FROM events), last_iid, last_event FROM projects";
+    connected!(server.place, |store| sqlx::query_as(text)
+        .fetch_one(&mut store)
         .await
-        .unwrap();
-    let counts = sqlx::query_as(
-        "SELECT (SELECT COUNT(*) FROM deployments), (SELECT COUNT(*) FROM environments), \
-         (SELECT COUNT(*) FROM events), last_iid, last_event FROM projects",
-    );
-    let counts = counts.fetch_one(&mut store).await.unwrap();
-    store.close().await.unwrap();
-    counts
+        .unwrap())
 }
 
-#[tokio::test]
-async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tells() {
-    let world = World::new(Engine::Sqlite).await;
+/// Holds every write to projects up, until it is dropped.
+enum Obstacle {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Obstacle {
+    async fn put(place: &Place) -> Self {
+        match place.location() {
+            Location::Sqlite(file) => {
+                let options = SqliteConnectOptions::new().filename(file);
+                let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+                other.execute("BEGIN IMMEDIATE").await.unwrap();
+                Self::Sqlite(other)
+            }
+            Location::Postgres(settings) => {
+                let mut other = PgConnection::connect_with(&settings.primary).await.unwrap();
+                other.execute("BEGIN").await.unwrap();
+                other.execute("SELECT id FROM projects FOR UPDATE").await.unwrap();
+                Self::Postgres(other)
+            }
+        }
+    }
+
+    async fn take_away(self) {
+        match self {
+            Self::Sqlite(other) => other.close().await.unwrap(),
+            Self::Postgres(other) => other.close().await.unwrap(),
+        }
+    }
+}
+
+async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tells(engine: Engine) {
+    let world = World::new(engine).await;
     // Both by the caller's deadline, and by the limit of a server in a hurry.
     let hurry = CancellationToken::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -220,10 +257,6 @@ async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tell
     let mut hurried = DeploymentServiceClient::with_interceptor(channel, caller);
 
     let mut calls = world.server.deployments(&world.developer);
-    let file = world.server.place.folder.path().join("gatehouse.db");
-    let mut other = SqliteConnection::connect(&format!("sqlite:{}", file.display()))
-        .await
-        .unwrap();
     let request = |id: &str| pb::CreateDeploymentRequest {
         request_id: id.into(),
         ..world.deployment(id, S::Created)
@@ -234,7 +267,7 @@ async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tell
         ..Default::default()
     };
     calls.list_deployments(list).await.unwrap();
-    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let obstacle = Obstacle::put(&world.server.place).await;
     let mut late = Request::new(request("late"));
     late.set_timeout(Duration::from_millis(50));
     let late = calls.create_deployment(late).await.unwrap_err();
@@ -249,7 +282,7 @@ async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tell
     );
     assert_eq!(reason(hurried_answer), "DEADLINE_EXCEEDED");
     assert_eq!(counts(&world.server).await, (0, 0, 0, 0, 0));
-    other.execute("ROLLBACK").await.unwrap();
+    obstacle.take_away().await;
 
     // What was begun is finished by itself; what is asked again is answered from it.
     eventually("both are recorded", async || counts(&world.server).await.0 == 2).await;
@@ -265,11 +298,10 @@ async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tell
 }
 
 /// In a process of its own, by the program's own logging at its most talkative.
-#[tokio::test]
-async fn no_secret_reaches_the_log() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    let server = Process::grpc(folder.path(), "trace", File::create(&log).unwrap().into());
+async fn no_secret_reaches_the_log(engine: Engine) {
+    let place = engine.place().await;
+    let log = place.folder.path().join("log");
+    let server = Process::grpc(&place, "trace", File::create(&log).unwrap().into());
     let root = server.root.clone();
     let channel = Endpoint::try_from(server.grpc.clone()).unwrap().connect_lazy();
     let create = pb::CreateTokenRequest {

@@ -4,10 +4,26 @@ use gatehouse::pb::v1::{self as pb, AccessLevel};
 
 use super::documented::assert_snapshot;
 use crate::support::{
+    engine::{Engine, on_both_engines},
     entry::{group, requiring, role},
     group_at, in_group, in_project,
     rest::{Ask, Reply, Site, time},
 };
+
+on_both_engines! {
+    the_unified_setting_reads_as_documented
+    approval_rules_read_as_documented
+    every_refusal_is_told_word_for_word_and_in_its_order
+    what_comes_before_the_rules_is_told_as_everywhere
+    a_decision_repeated_stays_as_it_was_and_one_reversed_fails_the_deployment
+    a_client_may_send_back_what_it_was_shown
+    a_maintainer_lets_people_approve_what_they_recorded
+    a_maintainer_says_whether_outdated_jobs_may_start_and_ended_ones_again
+    a_project_is_changed_in_what_is_mentioned
+    a_protection_keeps_out_whom_it_does_not_admit
+    a_wait_ends_with_the_last_approval_or_the_rejection
+    a_wait_tells_the_present_when_its_time_is_up
+}
 
 const NOT_PROTECTED: &str = r#"{"message":"This environment is not protected."}"#;
 const OWN: &str = concat!(
@@ -42,8 +58,8 @@ struct Gated {
 
 impl Gated {
     /// Nothing is protected yet.
-    async fn new() -> Self {
-        let site = Site::at("2022-02-24T20:00:00Z").await;
+    async fn new(engine: Engine) -> Self {
+        let site = Site::at(engine, "2022-02-24T20:00:00Z").await;
         let server = &site.world.server;
         let mut groups = [0; 2];
         for (id, name) in groups.iter_mut().zip(["qa-group", "security-group"]) {
@@ -82,8 +98,8 @@ impl Gated {
     }
 
     /// With `production` as documented: one approval of `qa-group` and two of `security-group`.
-    async fn with_rules() -> Self {
-        let gated = Self::new().await;
+    async fn with_rules(engine: Engine) -> Self {
+        let gated = Self::new(engine).await;
         let [qa, security] = gated.groups;
         gated
             .protect(
@@ -134,9 +150,8 @@ impl Gated {
     }
 }
 
-#[tokio::test]
-async fn the_unified_setting_reads_as_documented() {
-    let gated = Gated::new().await;
+async fn the_unified_setting_reads_as_documented(engine: Engine) {
+    let gated = Gated::new(engine).await;
     gated.protect("production", 30, 1, vec![]).await;
     let server = &gated.site.world.server;
     let bot = server.user("project_6_bot").await.1;
@@ -159,9 +174,8 @@ async fn the_unified_setting_reads_as_documented() {
     assert_snapshot("deployment_approved_unified", &gated.get(recorded.id()).await);
 }
 
-#[tokio::test]
-async fn approval_rules_read_as_documented() {
-    let gated = Gated::with_rules().await;
+async fn approval_rules_read_as_documented(engine: Engine) {
+    let gated = Gated::with_rules(engine).await;
     let id = gated.held("production").await;
     gated.site.clock.set(time("2022-02-24T20:22:30.097Z"));
     let form = "status=approved&comment=Looks good to me&represented_as=security";
@@ -189,9 +203,8 @@ async fn approval_rules_read_as_documented() {
     );
 }
 
-#[tokio::test]
-async fn every_refusal_is_told_word_for_word_and_in_its_order() {
-    let gated = Gated::with_rules().await;
+async fn every_refusal_is_told_word_for_word_and_in_its_order(engine: Engine) {
+    let gated = Gated::with_rules(engine).await;
     gated.protect("configured/not", 30, 0, vec![]).await;
     let [dora, mona, rita] = [
         &gated.site.world.developer,
@@ -236,9 +249,8 @@ async fn every_refusal_is_told_word_for_word_and_in_its_order() {
     );
 }
 
-#[tokio::test]
-async fn what_comes_before_the_rules_is_told_as_everywhere() {
-    let gated = Gated::with_rules().await;
+async fn what_comes_before_the_rules_is_told_as_everywhere(engine: Engine) {
+    let gated = Gated::with_rules(engine).await;
     let held = gated.held("production").await;
     let server = &gated.site.world.server;
     let stranger = server.user("stranger").await.1;
@@ -293,9 +305,8 @@ async fn what_comes_before_the_rules_is_told_as_everywhere() {
     }
 }
 
-#[tokio::test]
-async fn a_decision_repeated_stays_as_it_was_and_one_reversed_fails_the_deployment() {
-    let gated = Gated::with_rules().await;
+async fn a_decision_repeated_stays_as_it_was_and_one_reversed_fails_the_deployment(engine: Engine) {
+    let gated = Gated::with_rules(engine).await;
     let held = gated.held("production").await;
     let first = gated
         .decide(&gated.quinn, held, "status=approved&comment=first")
@@ -319,9 +330,8 @@ async fn a_decision_repeated_stays_as_it_was_and_one_reversed_fails_the_deployme
     assert_eq!(late.told(), (400, NOT_WAITING));
 }
 
-#[tokio::test]
-async fn a_client_may_send_back_what_it_was_shown() {
-    let gated = Gated::new().await;
+async fn a_client_may_send_back_what_it_was_shown(engine: Engine) {
+    let gated = Gated::new(engine).await;
     gated.protect("production", 30, 1, vec![]).await;
     let sent_back = r#"{"status":"success","pending_approval_count":0,"approvals":[{"user":{"id":4},"status":"approved","comment":null}],"approval_summary":{"rules":[]}}"#;
     let form = "status=success&pending_approval_count=0&approvals[][status]=approved&approvals[][comment]=";
@@ -343,9 +353,8 @@ async fn a_client_may_send_back_what_it_was_shown() {
     }
 }
 
-#[tokio::test]
-async fn a_maintainer_lets_people_approve_what_they_recorded() {
-    let gated = Gated::new().await;
+async fn a_maintainer_lets_people_approve_what_they_recorded(engine: Engine) {
+    let gated = Gated::new(engine).await;
     gated.protect("production", 30, 1, vec![]).await;
     let held = gated.held("production").await;
     let dora = &gated.site.world.developer;
@@ -374,9 +383,8 @@ async fn a_maintainer_lets_people_approve_what_they_recorded() {
     assert_eq!(gated.decide(dora, held, "status=approved").await.status, 201);
 }
 
-#[tokio::test]
-async fn a_maintainer_says_whether_outdated_jobs_may_start_and_ended_ones_again() {
-    let gated = Gated::new().await;
+async fn a_maintainer_says_whether_outdated_jobs_may_start_and_ended_ones_again(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let (dora, mona) = (&gated.site.world.developer, &gated.site.world.maintainer);
     let put = |token: &str, form: &str| Ask::new("PUT", "projects/1").by(token).form(form);
     let settings = |shown: &serde_json::Value| {
@@ -413,9 +421,8 @@ async fn a_maintainer_says_whether_outdated_jobs_may_start_and_ended_ones_again(
     }
 }
 
-#[tokio::test]
-async fn a_project_is_changed_in_what_is_mentioned() {
-    let gated = Gated::new().await;
+async fn a_project_is_changed_in_what_is_mentioned(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let root = gated.site.world.server.root.clone();
     let body = r#"{"name":"Web","description":"The shop","default_branch":"trunk","visibility":"internal","id":9,"path":"x"}"#;
     let changed = gated
@@ -437,9 +444,8 @@ async fn a_project_is_changed_in_what_is_mentioned() {
     }
 }
 
-#[tokio::test]
-async fn a_protection_keeps_out_whom_it_does_not_admit() {
-    let gated = Gated::new().await;
+async fn a_protection_keeps_out_whom_it_does_not_admit(engine: Engine) {
+    let gated = Gated::new(engine).await;
     let running = gated.held("production").await;
     gated.protect("production", 40, 0, vec![]).await;
     let dora = &gated.site.world.developer;
@@ -479,9 +485,8 @@ async fn a_protection_keeps_out_whom_it_does_not_admit() {
     assert_eq!(changed.status, 200, "{changed:?}");
 }
 
-#[tokio::test]
-async fn a_wait_ends_with_the_last_approval_or_the_rejection() {
-    let gated = Gated::new().await;
+async fn a_wait_ends_with_the_last_approval_or_the_rejection(engine: Engine) {
+    let gated = Gated::new(engine).await;
     gated.protect("production", 30, 1, vec![]).await;
     let mona = &gated.site.world.maintainer;
     for (decision, wait_for, expected) in [
@@ -501,9 +506,8 @@ async fn a_wait_ends_with_the_last_approval_or_the_rejection() {
     }
 }
 
-#[tokio::test]
-async fn a_wait_tells_the_present_when_its_time_is_up() {
-    let gated = Gated::with_rules().await;
+async fn a_wait_tells_the_present_when_its_time_is_up(engine: Engine) {
+    let gated = Gated::with_rules(engine).await;
     let held = gated.held("production").await;
     let target = format!("projects/1/deployments/{held}?wait_for=approved&timeout=0");
     let told = gated.site.ask("GET", &target).await;

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use gatehouse::{
-    clock::SystemClock, first_start::ROOT_TOKEN_FILE, repository::Repositories, rest::Options, server,
+    clock::SystemClock,
+    first_start::{ROOT_TOKEN_FILE, RootToken},
+    repository::Repositories,
+    rest::Options,
+    server,
     store::Location,
 };
 use tokio::net::TcpListener;
@@ -28,7 +32,7 @@ async fn a_server_that_is_away_is_told_and_served_again_when_it_is_back() {
     let open = async || {
         server::open_app(
             &location,
-            folder.path(),
+            &RootToken::MadeIn(folder.path().to_owned()),
             Arc::new(SystemClock),
             Repositories::none(),
         )
@@ -44,7 +48,7 @@ async fn a_server_that_is_away_is_told_and_served_again_when_it_is_back() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let sidecar = RestServer::start(Options {
-        grpc_url: format!("http://{address}"),
+        grpc_urls: vec![format!("http://{address}")],
         ..Options::default()
     })
     .await;
@@ -87,7 +91,7 @@ async fn a_server_that_hangs_is_given_up_on() {
     // Connections to it are made, as the kernel takes them, and nobody ever answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sidecar = RestServer::start(Options {
-        grpc_url: format!("http://{}", silent.local_addr().unwrap()),
+        grpc_urls: vec![format!("http://{}", silent.local_addr().unwrap())],
         timeout: Duration::from_millis(200),
         ..Options::default()
     })

@@ -8,12 +8,21 @@ use serde_json::{Map, Value};
 
 use super::documented::{DOCUMENT, assert_snapshot, documented_objects};
 use crate::support::{
+    engine::{Engine, on_both_engines},
     entry::role,
     in_project,
     job::{announcing, draft, report},
     rest::{Ask, Reply, Site, time},
     user_named,
 };
+
+on_both_engines! {
+    the_documented_jobs_are_answered_to_the_byte
+    every_key_of_the_documented_jobs_is_there_at_its_place
+    what_a_job_carries_out_is_not_changed_over_rest
+    a_running_job_shows_what_runs_it_and_a_failed_one_why
+    a_job_asks_by_its_token_wherever_a_token_goes
+}
 
 /// A time as requests have it.
 fn stamp(text: &str) -> Timestamp {
@@ -120,8 +129,8 @@ struct Example {
 }
 
 impl Example {
-    async fn play() -> Self {
-        let site = Site::at("2015-12-21T13:14:24.077Z").await;
+    async fn play(engine: Engine) -> Self {
+        let site = Site::at(engine, "2015-12-21T13:14:24.077Z").await;
         let server = &site.world.server;
         let root = server.root.clone();
         let picture = "http://www.gravatar.com/avatar/e64c7d89f26bd1972efa854d13d7dd61?s=80&d=identicon";
@@ -159,9 +168,8 @@ impl Example {
     }
 }
 
-#[tokio::test]
-async fn the_documented_jobs_are_answered_to_the_byte() {
-    let example = Example::play().await;
+async fn the_documented_jobs_are_answered_to_the_byte(engine: Engine) {
+    let example = Example::play(engine).await;
     for (name, reply) in [
         ("deployment_list_with_jobs", &example.list),
         ("deployment_get_with_job", &example.get),
@@ -218,8 +226,7 @@ fn assert_values(place: &str, documented: &Value, answered: &Value) {
     }
 }
 
-#[tokio::test]
-async fn every_key_of_the_documented_jobs_is_there_at_its_place() {
+async fn every_key_of_the_documented_jobs_is_there_at_its_place(engine: Engine) {
     if !Path::new(DOCUMENT).exists() {
         assert!(
             std::env::var_os("CI").is_none(),
@@ -228,7 +235,7 @@ async fn every_key_of_the_documented_jobs_is_there_at_its_place() {
         println!("SKIPPED: the users' document is not beside the checkout");
         return;
     }
-    let example = Example::play().await;
+    let example = Example::play(engine).await;
     let (list, get) = (example.list.json(), example.get.json());
     let list = list.as_array().unwrap();
     let documented = documented_list();
@@ -251,9 +258,8 @@ async fn every_key_of_the_documented_jobs_is_there_at_its_place() {
     assert_eq!(get["status"], "success");
 }
 
-#[tokio::test]
-async fn what_a_job_carries_out_is_not_changed_over_rest() {
-    let Example { site, .. } = Example::play().await;
+async fn what_a_job_carries_out_is_not_changed_over_rest(engine: Engine) {
+    let Example { site, .. } = Example::play(engine).await;
     let put = Ask::new("PUT", "projects/1/deployments/2").form("status=failed");
     let refused = site.send(&put.by(&site.world.developer)).await;
     let text = r#"{"message":"403 Forbidden - Deployments created using GitLab CI can not be updated using the API"}"#;
@@ -275,9 +281,8 @@ async fn what_a_job_carries_out_is_not_changed_over_rest() {
     assert_eq!(refused.told(), (403, r#"{"message":"403 Forbidden"}"#));
 }
 
-#[tokio::test]
-async fn a_running_job_shows_what_runs_it_and_a_failed_one_why() {
-    let site = Site::new().await;
+async fn a_running_job_shows_what_runs_it_and_a_failed_one_why(engine: Engine) {
+    let site = Site::new(engine).await;
     let project = site.world.project.id;
     let request = announcing(project, "qa", draft(1, J::Pending));
     let mut deployments = site.world.server.deployments(&site.world.developer);
@@ -324,9 +329,8 @@ async fn a_running_job_shows_what_runs_it_and_a_failed_one_why() {
     );
 }
 
-#[tokio::test]
-async fn a_job_asks_by_its_token_wherever_a_token_goes() {
-    let site = Site::new().await;
+async fn a_job_asks_by_its_token_wherever_a_token_goes(engine: Engine) {
+    let site = Site::new(engine).await;
     let server = &site.world.server;
     let request = announcing(site.world.project.id, "production", draft(1, J::Running));
     let mut deployments = server.deployments(&site.world.developer);

@@ -8,8 +8,17 @@ use serde_json::{Map, Value};
 
 use crate::support::{
     SHA,
+    engine::{Engine, on_both_engines},
     rest::{Ask, Reply, Site, time},
 };
+
+on_both_engines! {
+    the_documented_examples_are_answered_to_the_byte
+    refused_deletions_are_told_as_documented
+    environments_are_answered_to_the_byte
+    every_key_of_the_users_document_is_there_in_its_order
+    a_deployment_recorded_over_grpc_reads_the_same_over_rest
+}
 
 /// The users' own document, beside the checkout where it is given.
 pub(super) const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/documented-api.txt");
@@ -38,8 +47,8 @@ struct Example {
 }
 
 impl Example {
-    async fn play() -> Self {
-        let site = Site::at("2016-08-11T07:36:40.222Z").await;
+    async fn play(engine: Engine) -> Self {
+        let site = Site::at(engine, "2016-08-11T07:36:40.222Z").await;
         let root = site.world.server.root.clone();
         let send = async |ask: Ask| site.send(&ask.by(&root)).await;
         let environment = r#"{"name":"production","external_url":"https://about.gitlab.com"}"#;
@@ -69,9 +78,8 @@ impl Example {
     }
 }
 
-#[tokio::test]
-async fn the_documented_examples_are_answered_to_the_byte() {
-    let example = Example::play().await;
+async fn the_documented_examples_are_answered_to_the_byte(engine: Engine) {
+    let example = Example::play(engine).await;
     for (name, status, reply) in [
         ("deployment_list", 200, &example.list),
         ("deployment_get", 200, &example.get),
@@ -84,9 +92,8 @@ async fn the_documented_examples_are_answered_to_the_byte() {
     }
 }
 
-#[tokio::test]
-async fn refused_deletions_are_told_as_documented() {
-    let example = Example::play().await;
+async fn refused_deletions_are_told_as_documented(engine: Engine) {
+    let example = Example::play(engine).await;
     let refused = example.site.ask("DELETE", "projects/1/deployments/2").await;
     let text = r#"{"message":"400 Deployment currently deployed to environment"}"#;
     assert_eq!(refused.told(), (400, text));
@@ -101,9 +108,8 @@ async fn refused_deletions_are_told_as_documented() {
     );
 }
 
-#[tokio::test]
-async fn environments_are_answered_to_the_byte() {
-    let Example { site, .. } = Example::play().await;
+async fn environments_are_answered_to_the_byte(engine: Engine) {
+    let Example { site, .. } = Example::play(engine).await;
     for (name, method, target) in [
         ("environment_get", "GET", "projects/1/environments/1"),
         ("environment_list", "GET", "projects/1/environments"),
@@ -144,8 +150,7 @@ fn assert_keys(documented: &Map<String, Value>, answered: &Map<String, Value>) {
     }
 }
 
-#[tokio::test]
-async fn every_key_of_the_users_document_is_there_in_its_order() {
+async fn every_key_of_the_users_document_is_there_in_its_order(engine: Engine) {
     if !Path::new(DOCUMENT).exists() {
         assert!(
             std::env::var_os("CI").is_none(),
@@ -155,7 +160,7 @@ async fn every_key_of_the_users_document_is_there_in_its_order() {
         return;
     }
     let objects = documented_objects();
-    let example = Example::play().await;
+    let example = Example::play(engine).await;
     let answered = [&example.get, &example.create, &example.update];
     assert_eq!(objects.len(), answered.len());
     for (documented, reply) in objects.iter().zip(answered) {
@@ -166,9 +171,8 @@ async fn every_key_of_the_users_document_is_there_in_its_order() {
     }
 }
 
-#[tokio::test]
-async fn a_deployment_recorded_over_grpc_reads_the_same_over_rest() {
-    let site = Site::new().await;
+async fn a_deployment_recorded_over_grpc_reads_the_same_over_rest(engine: Engine) {
+    let site = Site::new(engine).await;
     let recorded = site.world.record("qa", pb::DeploymentStatus::Success).await;
     site.clock.advance(TimeDelta::seconds(1));
     let read = site

@@ -3,14 +3,30 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::support::rest::{Ask, Site, time};
+use crate::support::{
+    engine::{Engine, on_both_engines},
+    rest::{Ask, Site, time},
+};
+
+on_both_engines! {
+    statuses_change_as_the_table_of_the_contract_says
+    a_deployment_is_refused_by_every_method_when_its_id_is_no_number
+    another_projects_deployment_is_not_found
+    a_deployment_is_deleted_only_as_it_was_known
+    lists_are_sorted_and_filtered_by_every_field_in_every_combination
+    roles_do_what_the_contract_allows_them
+    environments_are_found_by_name_search_and_state
+    environments_are_refused_with_the_documented_texts
+    an_environment_with_a_stop_action_is_stopped_only_by_force
+    an_environment_changes_in_what_is_sent_and_null_clears
+    stale_environments_and_old_review_apps_are_cleared_together
+}
 
 const FORBIDDEN: (u16, &str) = (403, r#"{"message":"403 Forbidden"}"#);
 const NOT_FOUND: (u16, &str) = (404, r#"{"message":"404 Not found"}"#);
 
-#[tokio::test]
-async fn statuses_change_as_the_table_of_the_contract_says() {
-    let site = Site::new().await;
+async fn statuses_change_as_the_table_of_the_contract_says(engine: Engine) {
+    let site = Site::new(engine).await;
     let words = [
         ("running", "run"),
         ("success", "succeed"),
@@ -43,9 +59,8 @@ async fn statuses_change_as_the_table_of_the_contract_says() {
     }
 }
 
-#[tokio::test]
-async fn a_deployment_is_refused_by_every_method_when_its_id_is_no_number() {
-    let site = Site::new().await;
+async fn a_deployment_is_refused_by_every_method_when_its_id_is_no_number(engine: Engine) {
+    let site = Site::new(engine).await;
     let invalid = (400, r#"{"error":"deployment_id is invalid"}"#);
     let target = "projects/1/deployments/abc";
     assert_eq!(site.ask("GET", target).await.told(), invalid);
@@ -56,9 +71,8 @@ async fn a_deployment_is_refused_by_every_method_when_its_id_is_no_number() {
     );
 }
 
-#[tokio::test]
-async fn another_projects_deployment_is_not_found() {
-    let site = Site::new().await;
+async fn another_projects_deployment_is_not_found(engine: Engine) {
+    let site = Site::new(engine).await;
     let server = &site.world.server;
     let other = server
         .project("acme/other", gatehouse::pb::v1::Visibility::Private)
@@ -73,9 +87,8 @@ async fn another_projects_deployment_is_not_found() {
     }
 }
 
-#[tokio::test]
-async fn a_deployment_is_deleted_only_as_it_was_known() {
-    let site = Site::new().await;
+async fn a_deployment_is_deleted_only_as_it_was_known(engine: Engine) {
+    let site = Site::new(engine).await;
     let id = site.deploy("qa", "main", "failed").await;
     site.clock.advance(TimeDelta::seconds(10));
     let target = format!("projects/1/deployments/{id}");
@@ -97,9 +110,8 @@ async fn a_deployment_is_deleted_only_as_it_was_known() {
     );
 }
 
-#[tokio::test]
-async fn lists_are_sorted_and_filtered_by_every_field_in_every_combination() {
-    let site = Site::new().await;
+async fn lists_are_sorted_and_filtered_by_every_field_in_every_combination(engine: Engine) {
+    let site = Site::new(engine).await;
     let mut deployed = Vec::new();
     for (environment, reference, status) in [
         ("qa", "b", "running"),
@@ -154,9 +166,8 @@ async fn lists_are_sorted_and_filtered_by_every_field_in_every_combination() {
     assert_eq!(deployed, [1, 2, 3, 4]);
 }
 
-#[tokio::test]
-async fn roles_do_what_the_contract_allows_them() {
-    let site = Site::new().await;
+async fn roles_do_what_the_contract_allows_them(engine: Engine) {
+    let site = Site::new(engine).await;
     let id = site.deploy("qa", "main", "failed").await;
     let (reporter, developer) = (&site.world.reporter, &site.world.developer);
     let one = format!("projects/1/deployments/{id}");
@@ -205,9 +216,8 @@ async fn roles_do_what_the_contract_allows_them() {
     }
 }
 
-#[tokio::test]
-async fn environments_are_found_by_name_search_and_state() {
-    let site = Site::new().await;
+async fn environments_are_found_by_name_search_and_state(engine: Engine) {
+    let site = Site::new(engine).await;
     for name in ["production", "review/first", "review/second", "reviewers"] {
         site.json(
             "POST",
@@ -259,9 +269,8 @@ async fn environments_are_found_by_name_search_and_state() {
     }
 }
 
-#[tokio::test]
-async fn environments_are_refused_with_the_documented_texts() {
-    let site = Site::new().await;
+async fn environments_are_refused_with_the_documented_texts(engine: Engine) {
+    let site = Site::new(engine).await;
     site.json("POST", "projects/1/environments", r#"{"name":"qa"}"#)
         .await;
     for (method, target, body, expected) in [
@@ -332,9 +341,8 @@ async fn environments_are_refused_with_the_documented_texts() {
     }
 }
 
-#[tokio::test]
-async fn an_environment_with_a_stop_action_is_stopped_only_by_force() {
-    let site = Site::new().await;
+async fn an_environment_with_a_stop_action_is_stopped_only_by_force(engine: Engine) {
+    let site = Site::new(engine).await;
     let body = r#"{"name":"qa","auto_stop_setting":"with_action"}"#;
     site.json("POST", "projects/1/environments", body).await;
     let target = "projects/1/environments/1/stop";
@@ -344,9 +352,8 @@ async fn an_environment_with_a_stop_action_is_stopped_only_by_force() {
     assert_eq!((forced.status, &forced.json()["state"]), (200, &"stopped".into()));
 }
 
-#[tokio::test]
-async fn an_environment_changes_in_what_is_sent_and_null_clears() {
-    let site = Site::new().await;
+async fn an_environment_changes_in_what_is_sent_and_null_clears(engine: Engine) {
+    let site = Site::new(engine).await;
     let made = r#"{"name":"qa","external_url":"https://a.example","description":"d","tier":"staging"}"#;
     site.json("POST", "projects/1/environments", made).await;
     for (body, member, expected) in [
@@ -378,9 +385,8 @@ async fn an_environment_changes_in_what_is_sent_and_null_clears() {
     );
 }
 
-#[tokio::test]
-async fn stale_environments_and_old_review_apps_are_cleared_together() {
-    let site = Site::at("2016-01-01T00:00:00Z").await;
+async fn stale_environments_and_old_review_apps_are_cleared_together(engine: Engine) {
+    let site = Site::at(engine, "2016-01-01T00:00:00Z").await;
     for name in ["qa", "review/a", "review/b"] {
         site.deploy(name, "main", "failed").await;
     }

@@ -2,7 +2,21 @@
 
 use serde_json::{Value, json};
 
-use crate::support::rest::{Ask, Site};
+use crate::support::{
+    engine::{Engine, on_both_engines},
+    rest::{Ask, Site},
+};
+
+on_both_engines! {
+    python_gitlab_finds_by_its_name_what_it_protected_and_nobody_renames_it
+    go_gitlab_and_terraform_change_entries_by_id_and_repeat_the_subject_of_those_they_destroy
+    ruby_and_the_command_line_of_gitbeaker_send_text_for_everything
+    gitlabform_protects_anew_and_compares_by_position
+    many_who_wait_keep_nobody_else_waiting
+    who_may_only_read_may_wait_and_who_may_not_see_may_not
+    a_sidecar_that_stops_does_not_wait_for_who_waits
+    who_waits_is_told_when_the_deployment_goes_and_when_the_server_does
+}
 
 const PATH: &str = "projects/1/protected_environments";
 /// More than the streams that a connection between sidecar and server takes before it has been told how many it may.
@@ -18,9 +32,8 @@ fn ids(entries: &Value) -> Vec<i64> {
         .collect()
 }
 
-#[tokio::test]
-async fn python_gitlab_finds_by_its_name_what_it_protected_and_nobody_renames_it() {
-    let site = Site::new().await;
+async fn python_gitlab_finds_by_its_name_what_it_protected_and_nobody_renames_it(engine: Engine) {
+    let site = Site::new(engine).await;
     for (name, path) in [
         ("review/x y.z", "review%2Fx%20y.z"),
         ("5.json", "5.json"),
@@ -55,9 +68,10 @@ async fn python_gitlab_finds_by_its_name_what_it_protected_and_nobody_renames_it
     }
 }
 
-#[tokio::test]
-async fn go_gitlab_and_terraform_change_entries_by_id_and_repeat_the_subject_of_those_they_destroy() {
-    let site = Site::new().await;
+async fn go_gitlab_and_terraform_change_entries_by_id_and_repeat_the_subject_of_those_they_destroy(
+    engine: Engine,
+) {
+    let site = Site::new(engine).await;
     let body = r#"{"name":"qa.eu","deploy_access_levels":[{"access_level":40},{"user_id":3}],
         "approval_rules":[{"user_id":4,"required_approvals":2},{"access_level":30,"required_approvals":3}]}"#;
     let made = site.json("POST", PATH, body).await.json();
@@ -93,9 +107,8 @@ async fn go_gitlab_and_terraform_change_entries_by_id_and_repeat_the_subject_of_
     assert_eq!(changed["approval_rules"], json!([]));
 }
 
-#[tokio::test]
-async fn ruby_and_the_command_line_of_gitbeaker_send_text_for_everything() {
-    let site = Site::new().await;
+async fn ruby_and_the_command_line_of_gitbeaker_send_text_for_everything(engine: Engine) {
+    let site = Site::new(engine).await;
     let form = "name=one&deploy_access_levels%5B%5D%5Baccess_level%5D=40\
                 &approval_rules[][user_id]=3&approval_rules[][required_approvals]=1\
                 &approval_rules[][user_id]=4&approval_rules[][required_approvals]=2&required_approval_count=1";
@@ -130,9 +143,8 @@ async fn ruby_and_the_command_line_of_gitbeaker_send_text_for_everything() {
     );
 }
 
-#[tokio::test]
-async fn gitlabform_protects_anew_and_compares_by_position() {
-    let site = Site::new().await;
+async fn gitlabform_protects_anew_and_compares_by_position(engine: Engine) {
+    let site = Site::new(engine).await;
     let sent = json!([{"user_id": 4}, {"access_level": 40}, {"user_id": 3}, {"access_level": 30}]);
     let body = json!({"name": "production", "deploy_access_levels": sent}).to_string();
     for _ in 0..2 {
@@ -160,9 +172,8 @@ async fn held(site: &Site) -> i64 {
     site.deploy("production", "main", "running").await
 }
 
-#[tokio::test]
-async fn many_who_wait_keep_nobody_else_waiting() {
-    let site = Site::new().await;
+async fn many_who_wait_keep_nobody_else_waiting(engine: Engine) {
+    let site = Site::new(engine).await;
     let held = held(&site).await;
     let target = format!("projects/1/deployments/{held}?wait_for=approved&timeout=300");
     let waiting = futures_util::future::join_all((0..WAITERS).map(|_| site.ask("GET", &target)));
@@ -184,9 +195,8 @@ async fn many_who_wait_keep_nobody_else_waiting() {
     }
 }
 
-#[tokio::test]
-async fn who_may_only_read_may_wait_and_who_may_not_see_may_not() {
-    let site = Site::new().await;
+async fn who_may_only_read_may_wait_and_who_may_not_see_may_not(engine: Engine) {
+    let site = Site::new(engine).await;
     let held = held(&site).await;
     let target = format!("projects/1/deployments/{held}?wait_for=blocked");
     let server = &site.world.server;
@@ -207,9 +217,8 @@ async fn who_may_only_read_may_wait_and_who_may_not_see_may_not() {
     assert_eq!(site.send(&ask("glpat-nobody")).await.status, 401);
 }
 
-#[tokio::test]
-async fn a_sidecar_that_stops_does_not_wait_for_who_waits() {
-    let site = Site::new().await;
+async fn a_sidecar_that_stops_does_not_wait_for_who_waits(engine: Engine) {
+    let site = Site::new(engine).await;
     let held = held(&site).await;
     let sidecar = site.sidecar(|_| {}).await;
     let address = sidecar.address;
@@ -227,9 +236,8 @@ async fn a_sidecar_that_stops_does_not_wait_for_who_waits() {
     assert_eq!(waiting.await.unwrap().told(), unavailable);
 }
 
-#[tokio::test]
-async fn who_waits_is_told_when_the_deployment_goes_and_when_the_server_does() {
-    let site = Site::new().await;
+async fn who_waits_is_told_when_the_deployment_goes_and_when_the_server_does(engine: Engine) {
+    let site = Site::new(engine).await;
     let held = held(&site).await;
     let one = format!("projects/1/deployments/{held}");
     let wait = format!("{one}?wait_for=finished&timeout=300");

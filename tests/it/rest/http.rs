@@ -7,7 +7,21 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::rest::{Ask, Reply, RestServer, Site};
+use crate::support::{
+    engine::{Engine, on_both_engines},
+    rest::{Ask, Reply, RestServer, Site},
+};
+
+on_both_engines! {
+    every_documented_path_is_served_by_exactly_its_methods
+    unknown_paths_and_the_old_api_are_told_apart_without_a_token
+    the_suffix_json_and_a_trailing_slash_change_nothing
+    every_answer_has_the_common_headers
+    a_browser_of_another_site_may_ask_and_read
+    requests_that_are_not_http_never_get_a_5xx
+    a_body_that_drips_is_given_up_on
+    requests_under_way_are_finished_when_the_sidecar_stops
+}
 
 const NO_ROUTE: (u16, &str) = (404, r#"{"error":"404 Not Found"}"#);
 
@@ -35,9 +49,8 @@ const PATHS: &[(&str, &str)] = &[
     ),
 ];
 
-#[tokio::test]
-async fn every_documented_path_is_served_by_exactly_its_methods() {
-    let site = Site::new().await;
+async fn every_documented_path_is_served_by_exactly_its_methods(engine: Engine) {
+    let site = Site::new(engine).await;
     for (path, allow) in PATHS {
         let options = site.send(&Ask::new("OPTIONS", path)).await;
         assert_eq!(
@@ -64,9 +77,8 @@ async fn every_documented_path_is_served_by_exactly_its_methods() {
     }
 }
 
-#[tokio::test]
-async fn unknown_paths_and_the_old_api_are_told_apart_without_a_token() {
-    let site = Site::new().await;
+async fn unknown_paths_and_the_old_api_are_told_apart_without_a_token(engine: Engine) {
+    let site = Site::new(engine).await;
     let gone = (
         410,
         r#"{"error":"API V3 is no longer supported. Use API V4 instead."}"#,
@@ -93,9 +105,8 @@ async fn unknown_paths_and_the_old_api_are_told_apart_without_a_token() {
     }
 }
 
-#[tokio::test]
-async fn the_suffix_json_and_a_trailing_slash_change_nothing() {
-    let site = Site::new().await;
+async fn the_suffix_json_and_a_trailing_slash_change_nothing(engine: Engine) {
+    let site = Site::new(engine).await;
     let id = site.deploy("qa", "main", "running").await;
     for path in [
         "projects/1/deployments".to_owned(),
@@ -116,9 +127,8 @@ async fn the_suffix_json_and_a_trailing_slash_change_nothing() {
     );
 }
 
-#[tokio::test]
-async fn every_answer_has_the_common_headers() {
-    let site = Site::new().await;
+async fn every_answer_has_the_common_headers(engine: Engine) {
+    let site = Site::new(engine).await;
     for request in [
         Ask::new("GET", "projects/1")
             .by(&site.world.reporter)
@@ -148,9 +158,8 @@ async fn every_answer_has_the_common_headers() {
     assert_eq!(evil.header("x-request-id").map(str::len), Some(16));
 }
 
-#[tokio::test]
-async fn a_browser_of_another_site_may_ask_and_read() {
-    let site = Site::new().await;
+async fn a_browser_of_another_site_may_ask_and_read(engine: Engine) {
+    let site = Site::new(engine).await;
     let preflight = Ask::new("OPTIONS", "projects/1/deployments")
         .header("Origin", "https://elsewhere.example")
         .header("Access-Control-Request-Method", "POST")
@@ -182,9 +191,8 @@ async fn a_browser_of_another_site_may_ask_and_read() {
     }
 }
 
-#[tokio::test]
-async fn requests_that_are_not_http_never_get_a_5xx() {
-    let site = Site::new().await;
+async fn requests_that_are_not_http_never_get_a_5xx(engine: Engine) {
+    let site = Site::new(engine).await;
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(100_000));
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-A: b\r\n".repeat(1000));
     let post = "POST /api/v4/projects/1/deployments HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
@@ -219,9 +227,8 @@ async fn requests_that_are_not_http_never_get_a_5xx() {
     assert_eq!(site.ask("GET", "version").await.status, 200, "it still serves");
 }
 
-#[tokio::test]
-async fn a_body_that_drips_is_given_up_on() {
-    let site = Site::new().await;
+async fn a_body_that_drips_is_given_up_on(engine: Engine) {
+    let site = Site::new(engine).await;
     let sidecar = site
         .sidecar(|options: &mut Options| options.timeout = Duration::from_millis(200))
         .await;
@@ -237,9 +244,8 @@ async fn a_body_that_drips_is_given_up_on() {
     assert_eq!(Reply::parse(&answered).unwrap().status, 400);
 }
 
-#[tokio::test]
-async fn requests_under_way_are_finished_when_the_sidecar_stops() {
-    let site = Site::new().await;
+async fn requests_under_way_are_finished_when_the_sidecar_stops(engine: Engine) {
+    let site = Site::new(engine).await;
     let sidecar: RestServer = site.sidecar(|_| {}).await;
     assert_eq!(sidecar.send(&Ask::new("GET", "nowhere")).await.status, 404);
     let address = sidecar.address;

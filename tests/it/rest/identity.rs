@@ -5,10 +5,21 @@ use gatehouse::{clock::Clock as _, pb::v1 as pb};
 use serde_json::json;
 
 use crate::support::{
+    engine::{Engine, on_both_engines},
     in_project,
     rest::{Ask, Site},
     user_named,
 };
+
+on_both_engines! {
+    without_a_usable_token_nobody_gets_in
+    an_expired_or_revoked_token_is_told_and_challenged
+    a_token_that_may_only_read_reads_and_heads
+    a_blocked_user_is_told_so
+    an_administrator_may_act_as_anybody_and_nobody_else_may
+    every_check_goes_before_the_next_one
+    a_public_project_is_read_by_anyone_signed_in_and_written_by_its_members
+}
 
 const UNAUTHORIZED: (u16, &str) = (401, r#"{"message":"401 Unauthorized"}"#);
 const FORBIDDEN: (u16, &str) = (403, r#"{"message":"403 Forbidden"}"#);
@@ -35,9 +46,8 @@ async fn token(site: &Site, request: pb::CreateTokenRequest) -> (i64, String) {
     (made.token.unwrap().id, made.secret)
 }
 
-#[tokio::test]
-async fn without_a_usable_token_nobody_gets_in() {
-    let site = Site::new().await;
+async fn without_a_usable_token_nobody_gets_in(engine: Engine) {
+    let site = Site::new(engine).await;
     let read = || Ask::new("GET", "projects/1/deployments");
     let job = Ask::new("GET", "projects/1/deployments?job_token=unknown");
     for request in [
@@ -59,9 +69,8 @@ async fn without_a_usable_token_nobody_gets_in() {
     }
 }
 
-#[tokio::test]
-async fn an_expired_or_revoked_token_is_told_and_challenged() {
-    let site = Site::new().await;
+async fn an_expired_or_revoked_token_is_told_and_challenged(engine: Engine) {
+    let site = Site::new(engine).await;
     let tomorrow = site.clock.now() + TimeDelta::days(1);
     let expires_at = Some(prost_types::Timestamp {
         seconds: tomorrow.timestamp(),
@@ -105,9 +114,8 @@ async fn an_expired_or_revoked_token_is_told_and_challenged() {
     }
 }
 
-#[tokio::test]
-async fn a_token_that_may_only_read_reads_and_heads() {
-    let site = Site::new().await;
+async fn a_token_that_may_only_read_reads_and_heads(engine: Engine) {
+    let site = Site::new(engine).await;
     let server = &site.world.server;
     let (_, reader) = server.user_with("ray", &[pb::TokenScope::ReadApi]).await;
     server
@@ -132,9 +140,8 @@ async fn a_token_that_may_only_read_reads_and_heads() {
     assert_eq!(refused.header("www-authenticate"), None);
 }
 
-#[tokio::test]
-async fn a_blocked_user_is_told_so() {
-    let site = Site::new().await;
+async fn a_blocked_user_is_told_so(engine: Engine) {
+    let site = Site::new(engine).await;
     let server = &site.world.server;
     let request = pb::UpdateUserRequest {
         user: Some(user_named("rita")),
@@ -149,9 +156,8 @@ async fn a_blocked_user_is_told_so() {
     assert_eq!(refused.told(), (403, text));
 }
 
-#[tokio::test]
-async fn an_administrator_may_act_as_anybody_and_nobody_else_may() {
-    let site = Site::new().await;
+async fn an_administrator_may_act_as_anybody_and_nobody_else_may(engine: Engine) {
+    let site = Site::new(engine).await;
     let root = site.world.server.root.as_str();
     for request in [
         Ask::new("GET", "user").header("Sudo", "dora"),
@@ -180,9 +186,8 @@ async fn an_administrator_may_act_as_anybody_and_nobody_else_may() {
     );
 }
 
-#[tokio::test]
-async fn every_check_goes_before_the_next_one() {
-    let site = Site::new().await;
+async fn every_check_goes_before_the_next_one(engine: Engine) {
+    let site = Site::new(engine).await;
     let server = &site.world.server;
     let (_, reader) = server.user_with("ray", &[pb::TokenScope::ReadApi]).await;
     server
@@ -241,9 +246,8 @@ async fn every_check_goes_before_the_next_one() {
     }
 }
 
-#[tokio::test]
-async fn a_public_project_is_read_by_anyone_signed_in_and_written_by_its_members() {
-    let site = Site::new().await;
+async fn a_public_project_is_read_by_anyone_signed_in_and_written_by_its_members(engine: Engine) {
+    let site = Site::new(engine).await;
     let server = &site.world.server;
     let open = server.project("acme/open", pb::Visibility::Public).await.id;
     let (_, stranger) = server.user("sam").await;

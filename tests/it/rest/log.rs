@@ -3,16 +3,20 @@
 use std::fs::File;
 
 use crate::support::{
+    engine::{Engine, on_both_engines},
     process::Process,
     rest::{Ask, send},
 };
 
+on_both_engines! {
+    no_token_reaches_the_log_by_whatever_carrier_it_came
+}
+
 /// In a process of its own, by the program's own logging at its most talkative.
-#[tokio::test]
-async fn no_token_reaches_the_log_by_whatever_carrier_it_came() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    let server = Process::both(folder.path(), "trace", File::create(&log).unwrap().into());
+async fn no_token_reaches_the_log_by_whatever_carrier_it_came(engine: Engine) {
+    let place = engine.place().await;
+    let log = place.folder.path().join("log");
+    let server = Process::both(&place, "trace", File::create(&log).unwrap().into());
     let address = server.rest.parse().unwrap();
     let token = server.root.clone();
     for target in [

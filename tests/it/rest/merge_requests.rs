@@ -3,9 +3,19 @@
 use serde_json::{Value, json};
 
 use crate::support::{
+    engine::{Engine, on_both_engines},
     eventually,
     rest::{Ask, Reply, Site},
 };
+
+on_both_engines! {
+    every_filter_finds_what_it_says_of_what_was_shipped
+    what_makes_no_sense_is_refused_with_the_documented_text
+    the_list_is_walked_by_its_links
+    a_merge_request_is_shown_as_the_webhook_told_it
+    what_becomes_known_only_later_is_linked_to_what_shipped_it
+    an_event_that_is_refused_changes_nothing_and_tells_strangers_nothing
+}
 
 const HOOK: &str = "/webhooks/gitlab/1";
 
@@ -61,8 +71,8 @@ struct Shipped {
 }
 
 impl Shipped {
-    async fn new() -> Self {
-        let site = Site::new().await;
+    async fn new(engine: Engine) -> Self {
+        let site = Site::new(engine).await;
         let label = json!({ "title": "bug", "color": "#ff0000", "description": "It <breaks>" });
         let mut first = event(
             1,
@@ -107,9 +117,8 @@ impl Shipped {
     }
 }
 
-#[tokio::test]
-async fn every_filter_finds_what_it_says_of_what_was_shipped() {
-    let shipped = Shipped::new().await;
+async fn every_filter_finds_what_it_says_of_what_was_shipped(engine: Engine) {
+    let shipped = Shipped::new(engine).await;
     let mona = shipped.site.ask("GET", "user").await.id();
     let rows: [(String, &[i64]); 39] = [
         (String::new(), &[3, 2, 1]),
@@ -160,9 +169,8 @@ async fn every_filter_finds_what_it_says_of_what_was_shipped() {
     }
 }
 
-#[tokio::test]
-async fn what_makes_no_sense_is_refused_with_the_documented_text() {
-    let shipped = Shipped::new().await;
+async fn what_makes_no_sense_is_refused_with_the_documented_text(engine: Engine) {
+    let shipped = Shipped::new(engine).await;
     for (query, text) in [
         ("state=gone", "state does not have a valid value"),
         ("author_id=foo", "author_id is invalid"),
@@ -198,9 +206,8 @@ async fn what_makes_no_sense_is_refused_with_the_documented_text() {
     assert_eq!(reply.status, 401);
 }
 
-#[tokio::test]
-async fn the_list_is_walked_by_its_links() {
-    let shipped = Shipped::new().await;
+async fn the_list_is_walked_by_its_links(engine: Engine) {
+    let shipped = Shipped::new(engine).await;
     let first = shipped
         .ask("per_page=2&labels[]=bug&labels[]=cart&not[milestone]=x&sort=asc")
         .await;
@@ -221,9 +228,8 @@ async fn the_list_is_walked_by_its_links() {
     assert_eq!(iids(&shipped.site.ask("GET", next).await), [3]);
 }
 
-#[tokio::test]
-async fn a_merge_request_is_shown_as_the_webhook_told_it() {
-    let shipped = Shipped::new().await;
+async fn a_merge_request_is_shown_as_the_webhook_told_it(engine: Engine) {
+    let shipped = Shipped::new(engine).await;
     let list = shipped
         .ask("source_branch=change-1&with_labels_details=true")
         .await
@@ -285,9 +291,8 @@ async fn a_merge_request_is_shown_as_the_webhook_told_it() {
     assert_eq!(keys, wanted);
 }
 
-#[tokio::test]
-async fn what_becomes_known_only_later_is_linked_to_what_shipped_it() {
-    let shipped = Shipped::new().await;
+async fn what_becomes_known_only_later_is_linked_to_what_shipped_it(engine: Engine) {
+    let shipped = Shipped::new(engine).await;
     let late = event(
         6,
         &json!({ "merge_commit_sha": crate::support::SHA, "created_at": "2016-08-04T00:00:00Z" }),
@@ -299,9 +304,8 @@ async fn what_becomes_known_only_later_is_linked_to_what_shipped_it() {
     .await;
 }
 
-#[tokio::test]
-async fn an_event_that_is_refused_changes_nothing_and_tells_strangers_nothing() {
-    let shipped = Shipped::new().await;
+async fn an_event_that_is_refused_changes_nothing_and_tells_strangers_nothing(engine: Engine) {
+    let shipped = Shipped::new(engine).await;
     let site = &shipped.site;
     let (good, bad) = (
         event(1, &json!({ "title": "Other" })),

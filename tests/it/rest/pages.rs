@@ -1,14 +1,26 @@
 //! Pages and what leads from one to the next (contract 3.5).
 
 use gatehouse::pb::v1 as pb;
-use sqlx::Connection as _;
 
-use crate::support::rest::{Ask, Reply, Site};
+use crate::support::{
+    engine::{Engine, connected, on_both_engines},
+    rest::{Ask, Reply, Site},
+};
+
+on_both_engines! {
+    first_middle_last_and_later_pages_have_their_headers
+    beyond_ten_thousand_rows_there_are_no_totals
+    a_walk_by_links_meets_every_row_once
+    a_keyset_page_has_a_cursor_and_no_counters
+    a_forged_or_foreign_cursor_is_refused
+    no_secret_comes_back_in_a_link
+    links_follow_a_proxy_only_where_it_is_trusted_and_the_external_url_always
+}
 
 const LIST: &str = "projects/1/deployments";
 
-async fn deployed(count: usize) -> Site {
-    let site = Site::new().await;
+async fn deployed(engine: Engine, count: usize) -> Site {
+    let site = Site::new(engine).await;
     for _ in 0..count {
         site.world.record("qa", pb::DeploymentStatus::Running).await;
     }
@@ -31,9 +43,8 @@ async fn follow(site: &Site, url: &str) -> Reply {
     site.ask("GET", target).await
 }
 
-#[tokio::test]
-async fn first_middle_last_and_later_pages_have_their_headers() {
-    let site = deployed(5).await;
+async fn first_middle_last_and_later_pages_have_their_headers(engine: Engine) {
+    let site = deployed(engine, 5).await;
     let url = |page: &str| {
         format!("http://localhost:3000/api/v4/{LIST}?id=1&order_by=id&page={page}&per_page=2&sort=asc")
     };
@@ -63,19 +74,20 @@ async fn first_middle_last_and_later_pages_have_their_headers() {
     }
 }
 
-#[tokio::test]
-async fn beyond_ten_thousand_rows_there_are_no_totals() {
-    let site = deployed(1).await;
-    let file = site.world.server.place.folder.path().join("gatehouse.db");
-    let mut store = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+async fn beyond_ten_thousand_rows_there_are_no_totals(engine: Engine) {
+    let site = deployed(engine, 1).await;
+    let place = &site.world.server.place;
+    let text = match engine {
+        Engine::Sqlite => "SELECT name FROM pragma_table_info('deployments') WHERE name NOT IN ('id', 'iid')",
+        Engine::Postgres => {
+            "SELECT column_name::text FROM information_schema.columns WHERE table_name = 'deployments' \
+             AND column_name NOT IN ('id', 'iid')"
+        }
+    };
+    let columns: Vec<String> = connected!(place, |store| sqlx::query_scalar(text)
+        .fetch_all(&mut store)
         .await
-        .unwrap();
-    let columns: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM pragma_table_info('deployments') WHERE name NOT IN ('id', 'iid')",
-    )
-    .fetch_all(&mut store)
-    .await
-    .unwrap();
+        .unwrap());
     let columns = columns
         .iter()
         .map(|name| format!("\"{name}\""))
@@ -87,10 +99,12 @@ async fn beyond_ten_thousand_rows_there_are_no_totals() {
              WHERE i < {upto}) INSERT INTO deployments (id, iid, {columns}) SELECT i, i, {columns} FROM n, \
              deployments WHERE id = 1"
         );
-        sqlx::query(sqlx::AssertSqlSafe(copy))
+        let copy = sqlx::AssertSqlSafe(copy);
+        connected!(place, |store| sqlx::query(copy)
             .execute(&mut store)
             .await
-            .unwrap();
+            .map(drop)
+            .unwrap());
         let listed = site.ask("GET", &format!("{LIST}?page=2&per_page=100")).await;
         assert_eq!(ids(&listed).len(), 100);
         assert_eq!(listed.header("x-total"), total);
@@ -101,12 +115,10 @@ async fn beyond_ten_thousand_rows_there_are_no_totals() {
             listed.link("prev").is_some() && listed.link("next").is_some() && listed.link("first").is_some()
         );
     }
-    store.close().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_walk_by_links_meets_every_row_once() {
-    let site = deployed(7).await;
+async fn a_walk_by_links_meets_every_row_once(engine: Engine) {
+    let site = deployed(engine, 7).await;
     for start in [
         "per_page=3",
         "per_page=3&sort=desc&order_by=updated_at&environment=qa&status=running",
@@ -127,9 +139,8 @@ async fn a_walk_by_links_meets_every_row_once() {
     }
 }
 
-#[tokio::test]
-async fn a_keyset_page_has_a_cursor_and_no_counters() {
-    let site = deployed(3).await;
+async fn a_keyset_page_has_a_cursor_and_no_counters(engine: Engine) {
+    let site = deployed(engine, 3).await;
     let first = site
         .ask("GET", &format!("{LIST}?pagination=keyset&per_page=2"))
         .await;
@@ -153,9 +164,8 @@ async fn a_keyset_page_has_a_cursor_and_no_counters() {
     );
 }
 
-#[tokio::test]
-async fn a_forged_or_foreign_cursor_is_refused() {
-    let site = deployed(3).await;
+async fn a_forged_or_foreign_cursor_is_refused(engine: Engine) {
+    let site = deployed(engine, 3).await;
     let first = site
         .ask("GET", &format!("{LIST}?pagination=keyset&per_page=2"))
         .await;
@@ -178,9 +188,8 @@ async fn a_forged_or_foreign_cursor_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn no_secret_comes_back_in_a_link() {
-    let site = deployed(3).await;
+async fn no_secret_comes_back_in_a_link(engine: Engine) {
+    let site = deployed(engine, 3).await;
     let token = &site.world.reporter;
     for name in ["private_token", "access_token", "bearer_token"] {
         for walk in ["page=2", "pagination=keyset"] {
@@ -201,9 +210,8 @@ async fn no_secret_comes_back_in_a_link() {
     }
 }
 
-#[tokio::test]
-async fn links_follow_a_proxy_only_where_it_is_trusted_and_the_external_url_always() {
-    let site = deployed(2).await;
+async fn links_follow_a_proxy_only_where_it_is_trusted_and_the_external_url_always(engine: Engine) {
+    let site = deployed(engine, 2).await;
     let ask = Ask::new("GET", &format!("{LIST}?per_page=1"))
         .by(&site.world.reporter)
         .header("Host", "inner:8080")

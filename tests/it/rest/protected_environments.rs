@@ -4,15 +4,26 @@ use gatehouse::pb::v1::{self as pb, AccessLevel};
 use serde_json::{Value, json};
 
 use crate::support::{
+    engine::{Engine, on_both_engines},
     group_at, in_group, in_project,
     rest::{Ask, Reply, Site},
 };
 
+on_both_engines! {
+    an_environment_is_protected_read_changed_and_unprotected
+    a_list_is_by_name_and_paged
+    a_form_says_the_same_by_racks_rule
+    parameters_are_refused_together_and_before_anything_else
+    what_makes_no_valid_protection_is_refused_entry_by_entry
+    who_may_not_protect_learns_no_more_than_they_may
+    a_group_protects_a_tier_for_every_project_below
+}
+
 const PATH: &str = "projects/1/protected_environments";
 
 /// The world with a group `qa` (id 2) that the project is shared with.
-async fn site() -> Site {
-    let site = Site::new().await;
+async fn site(engine: Engine) -> Site {
+    let site = Site::new(engine).await;
     let server = &site.world.server;
     let qa = server.group("qa").await.id;
     assert_eq!(qa, 2);
@@ -40,9 +51,8 @@ fn ids(reply: &Reply, list: &str) -> Vec<i64> {
         .collect()
 }
 
-#[tokio::test]
-async fn an_environment_is_protected_read_changed_and_unprotected() {
-    let site = site().await;
+async fn an_environment_is_protected_read_changed_and_unprotected(engine: Engine) {
+    let site = site(engine).await;
     let made = site
         .json(
             "POST",
@@ -95,9 +105,8 @@ async fn an_environment_is_protected_read_changed_and_unprotected() {
     );
 }
 
-#[tokio::test]
-async fn a_list_is_by_name_and_paged() {
-    let site = site().await;
+async fn a_list_is_by_name_and_paged(engine: Engine) {
+    let site = site(engine).await;
     for name in ["staging", "production", "a.json"] {
         let body = json!({"name": name, "deploy_access_levels": [{"access_level": 40}]});
         assert_eq!(site.json("POST", PATH, body.to_string()).await.status, 201);
@@ -122,9 +131,8 @@ async fn a_list_is_by_name_and_paged() {
     assert_eq!(site.ask("GET", &format!("{PATH}/a.json")).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_form_says_the_same_by_racks_rule() {
-    let site = site().await;
+async fn a_form_says_the_same_by_racks_rule(engine: Engine) {
+    let site = site(engine).await;
     let form = "name=production&deploy_access_levels[][access_level]=40&deploy_access_levels[][access_level]=30\
                 &approval_rules[][user_id]=3&approval_rules[][required_approvals]=2&approval_rules[][group_id]=";
     let request = Ask::new("POST", PATH).by(&site.world.maintainer).form(form);
@@ -138,9 +146,8 @@ async fn a_form_says_the_same_by_racks_rule() {
     );
 }
 
-#[tokio::test]
-async fn parameters_are_refused_together_and_before_anything_else() {
-    let site = site().await;
+async fn parameters_are_refused_together_and_before_anything_else(engine: Engine) {
+    let site = site(engine).await;
     for (body, expected) in [
         ("{}", "name is missing, deploy_access_levels is missing"),
         (
@@ -187,9 +194,8 @@ async fn parameters_are_refused_together_and_before_anything_else() {
     }
 }
 
-#[tokio::test]
-async fn what_makes_no_valid_protection_is_refused_entry_by_entry() {
-    let site = site().await;
+async fn what_makes_no_valid_protection_is_refused_entry_by_entry(engine: Engine) {
+    let site = site(engine).await;
     let stranger = site.world.server.user("stranger").await.0;
     let body = json!({"name": "production", "deploy_access_levels": [{"access_level": 40}]}).to_string();
     assert_eq!(site.json("POST", PATH, &body).await.status, 201);
@@ -244,9 +250,8 @@ async fn what_makes_no_valid_protection_is_refused_entry_by_entry() {
     );
 }
 
-#[tokio::test]
-async fn who_may_not_protect_learns_no_more_than_they_may() {
-    let site = site().await;
+async fn who_may_not_protect_learns_no_more_than_they_may(engine: Engine) {
+    let site = site(engine).await;
     let world = &site.world;
     let (_, stranger) = world.server.user("stranger").await;
     let body = r#"{"name":"production","deploy_access_levels":[{"access_level":40}]}"#;
@@ -286,9 +291,8 @@ async fn who_may_not_protect_learns_no_more_than_they_may() {
     assert_eq!(nobody.told(), (401, r#"{"message":"401 Unauthorized"}"#));
 }
 
-#[tokio::test]
-async fn a_group_protects_a_tier_for_every_project_below() {
-    let site = site().await;
+async fn a_group_protects_a_tier_for_every_project_below(engine: Engine) {
+    let site = site(engine).await;
     let server = &site.world.server;
     server.member(in_group("acme"), "mona", AccessLevel::Owner).await;
     let path = "groups/acme%2F..%2Facme/protected_environments";

@@ -7,7 +7,14 @@ use proptest::{
 };
 use serde_json::Value;
 
-use crate::support::rest::{Ask, Reply, Site};
+use crate::support::{
+    engine::{Engine, on_both_engines},
+    rest::{Ask, Reply, Site},
+};
+
+on_both_engines! {
+    nothing_that_is_sent_gets_a_5xx_or_anything_but_json
+}
 
 const REQUESTS: usize = 1500;
 
@@ -156,9 +163,8 @@ fn assert_sound(request: &Ask, reply: &Reply) {
     }
 }
 
-#[tokio::test]
-async fn nothing_that_is_sent_gets_a_5xx_or_anything_but_json() {
-    let site = Site::new().await;
+async fn nothing_that_is_sent_gets_a_5xx_or_anything_but_json(engine: Engine) {
+    let site = Site::new(engine).await;
     site.deploy("qa", "main", "success").await;
     // The same requests in every run: a failure is met again.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);

@@ -4,8 +4,19 @@ use serde_json::{Value, json};
 
 use crate::support::{
     SHA,
+    engine::{Engine, on_both_engines},
     rest::{Ask, Site},
 };
+
+on_both_engines! {
+    bodies_that_cannot_be_read_are_refused
+    every_encoding_of_the_body_is_read
+    a_json_body_that_is_no_object_has_no_parameters
+    fields_of_a_deployment_are_coerced_or_refused
+    parameters_of_a_list_are_coerced_or_refused
+    every_form_of_a_time_is_read
+    hostile_segments_and_names_are_refused_in_json
+}
 
 const DEPLOYMENTS: &str = "projects/1/deployments";
 const MALFORMED_JSON: &str = r#"{"error":"\nProblem:\n  message body does not match declared format\nResolution:\n  when specifying application/json as content-type, you must pass valid application/json in the request's 'body' "}"#;
@@ -24,9 +35,8 @@ fn fields(over: &Value) -> String {
     fields.to_string()
 }
 
-#[tokio::test]
-async fn bodies_that_cannot_be_read_are_refused() {
-    let site = Site::new().await;
+async fn bodies_that_cannot_be_read_are_refused(engine: Engine) {
+    let site = Site::new(engine).await;
     let create = || Ask::new("POST", DEPLOYMENTS).by(&site.world.developer);
     let unsupported = |media: &str| error(&format!("The provided content-type '{media}' is not supported."));
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
@@ -66,9 +76,8 @@ async fn bodies_that_cannot_be_read_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn every_encoding_of_the_body_is_read() {
-    let site = Site::new().await;
+async fn every_encoding_of_the_body_is_read(engine: Engine) {
+    let site = Site::new(engine).await;
     let sent = |content_type: &str, body: &str| {
         Ask::new("POST", "projects/1/environments")
             .by(&site.world.developer)
@@ -129,9 +138,8 @@ async fn every_encoding_of_the_body_is_read() {
     assert_eq!(site.send(&get).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_json_body_that_is_no_object_has_no_parameters() {
-    let site = Site::new().await;
+async fn a_json_body_that_is_no_object_has_no_parameters(engine: Engine) {
+    let site = Site::new(engine).await;
     let all = error(
         "environment is missing, environment is empty, sha is missing, sha is empty, ref is missing, ref is empty, \
          tag is missing, status is missing, status does not have a valid value",
@@ -145,9 +153,8 @@ async fn a_json_body_that_is_no_object_has_no_parameters() {
     }
 }
 
-#[tokio::test]
-async fn fields_of_a_deployment_are_coerced_or_refused() {
-    let site = Site::new().await;
+async fn fields_of_a_deployment_are_coerced_or_refused(engine: Engine) {
+    let site = Site::new(engine).await;
     for (over, text) in [
         (json!({"environment": ["qa"]}), "environment is invalid"),
         (json!({"environment": {"a": 1}}), "environment is invalid"),
@@ -193,9 +200,8 @@ async fn fields_of_a_deployment_are_coerced_or_refused() {
     }
 }
 
-#[tokio::test]
-async fn parameters_of_a_list_are_coerced_or_refused() {
-    let site = Site::new().await;
+async fn parameters_of_a_list_are_coerced_or_refused(engine: Engine) {
+    let site = Site::new(engine).await;
     for (query, text) in [
         ("page=1.5", "page is invalid"),
         ("page=abc", "page is invalid"),
@@ -251,9 +257,8 @@ async fn parameters_of_a_list_are_coerced_or_refused() {
     );
 }
 
-#[tokio::test]
-async fn every_form_of_a_time_is_read() {
-    let site = Site::at("2019-03-15T08:00:00Z").await;
+async fn every_form_of_a_time_is_read(engine: Engine) {
+    let site = Site::at(engine, "2019-03-15T08:00:00Z").await;
     site.deploy("qa", "main", "success").await;
     for text in [
         "2019-03-15T08:00:00Z",
@@ -294,9 +299,8 @@ async fn every_form_of_a_time_is_read() {
     );
 }
 
-#[tokio::test]
-async fn hostile_segments_and_names_are_refused_in_json() {
-    let site = Site::new().await;
+async fn hostile_segments_and_names_are_refused_in_json(engine: Engine) {
+    let site = Site::new(engine).await;
     let not_found = (404, r#"{"message":"404 Not found"}"#);
     let no_project = (404, r#"{"message":"404 Project Not Found"}"#);
     for (target, expected) in [

@@ -4,16 +4,40 @@ use chrono::TimeDelta;
 use gatehouse::pb::v1 as pb;
 
 use crate::support::{
-    SHA, in_project,
+    SHA,
+    engine::{Engine, on_both_engines},
+    in_project,
     rest::{Ask, Site},
 };
+
+on_both_engines! {
+    trap_1_bodies_and_their_types_come_in_every_combination
+    trap_2_unknown_and_repeated_fields_do_no_harm
+    trap_3_tokens_come_by_every_carrier
+    trap_4_project_paths_come_in_every_encoding
+    trap_5_nothing_redirects
+    trap_6_links_lead_to_where_the_client_dialled_and_hold_nothing_raw
+    trap_7_next_page_and_per_page_are_always_there
+    trap_8_a_hundred_a_page_are_a_hundred
+    trap_9_null_and_absent_are_told_apart
+    trap_10_times_have_three_digits_and_a_z
+    trap_11_query_times_come_as_clients_print_them
+    trap_12_an_error_has_a_message_or_an_error_and_never_both
+    trap_13_a_repeated_creation_of_a_success_answers_the_one_there_is
+    trap_15_head_has_the_headers_of_get_and_no_body
+    trap_16_the_root_answers_without_a_token
+    trap_17_the_last_deployment_is_the_last_successful_one
+    trap_18_an_unknown_environment_has_no_deployments
+    trap_20_a_raw_slash_in_a_project_path_is_no_route
+    trap_21_no_content_is_nothing_and_content_is_never_empty
+    trap_23_there_is_no_etag_and_no_304
+}
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-#[tokio::test]
-async fn trap_1_bodies_and_their_types_come_in_every_combination() {
-    let site = Site::new().await;
+async fn trap_1_bodies_and_their_types_come_in_every_combination(engine: Engine) {
+    let site = Site::new(engine).await;
     let token = &site.world.developer;
     let fields = format!("environment=qa&sha={SHA}&ref=main&tag=false&status=running");
     let json =
@@ -82,9 +106,8 @@ async fn trap_1_bodies_and_their_types_come_in_every_combination() {
     }
 }
 
-#[tokio::test]
-async fn trap_2_unknown_and_repeated_fields_do_no_harm() {
-    let site = Site::new().await;
+async fn trap_2_unknown_and_repeated_fields_do_no_harm(engine: Engine) {
+    let site = Site::new(engine).await;
     let id = site.deploy("qa", "main", "running").await;
     // python-gitlab's save() sends what it read back
     let save = r#"{"approvals":[],"status":"success"}"#;
@@ -105,9 +128,8 @@ async fn trap_2_unknown_and_repeated_fields_do_no_harm() {
     assert_eq!(listed.json().as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn trap_3_tokens_come_by_every_carrier() {
-    let site = Site::new().await;
+async fn trap_3_tokens_come_by_every_carrier(engine: Engine) {
+    let site = Site::new(engine).await;
     let token = site.world.reporter.as_str();
     for (name, value) in [
         ("PRIVATE-TOKEN", token.to_owned()),
@@ -132,9 +154,8 @@ async fn trap_3_tokens_come_by_every_carrier() {
     );
 }
 
-#[tokio::test]
-async fn trap_4_project_paths_come_in_every_encoding() {
-    let site = Site::new().await;
+async fn trap_4_project_paths_come_in_every_encoding(engine: Engine) {
+    let site = Site::new(engine).await;
     let server = &site.world.server;
     server.group("acme/sub-team").await;
     let project = server
@@ -162,9 +183,8 @@ async fn trap_4_project_paths_come_in_every_encoding() {
     }
 }
 
-#[tokio::test]
-async fn trap_5_nothing_redirects() {
-    let site = Site::new().await;
+async fn trap_5_nothing_redirects(engine: Engine) {
+    let site = Site::new(engine).await;
     for (method, target, status) in [
         ("GET", "projects/1/deployments/", 200),
         ("POST", "projects/1/deployments/", 400),
@@ -178,9 +198,8 @@ async fn trap_5_nothing_redirects() {
     }
 }
 
-#[tokio::test]
-async fn trap_6_links_lead_to_where_the_client_dialled_and_hold_nothing_raw() {
-    let site = Site::new().await;
+async fn trap_6_links_lead_to_where_the_client_dialled_and_hold_nothing_raw(engine: Engine) {
+    let site = Site::new(engine).await;
     site.deploy("qa", "main", "running").await;
     site.deploy("qa", "main", "running").await;
     let ask = |target: &str| {
@@ -207,9 +226,8 @@ async fn trap_6_links_lead_to_where_the_client_dialled_and_hold_nothing_raw() {
     assert_eq!(link.matches(';').count(), 3, "{link}");
 }
 
-#[tokio::test]
-async fn trap_7_next_page_and_per_page_are_always_there() {
-    let site = Site::new().await;
+async fn trap_7_next_page_and_per_page_are_always_there(engine: Engine) {
+    let site = Site::new(engine).await;
     for target in ["projects/1/deployments", "projects/1/environments"] {
         let listed = site.ask("GET", target).await;
         assert_eq!(listed.header("x-next-page"), Some(""), "{target}");
@@ -217,9 +235,8 @@ async fn trap_7_next_page_and_per_page_are_always_there() {
     }
 }
 
-#[tokio::test]
-async fn trap_8_a_hundred_a_page_are_a_hundred() {
-    let site = Site::new().await;
+async fn trap_8_a_hundred_a_page_are_a_hundred(engine: Engine) {
+    let site = Site::new(engine).await;
     for _ in 0..101 {
         site.world.record("qa", pb::DeploymentStatus::Running).await;
     }
@@ -233,9 +250,8 @@ async fn trap_8_a_hundred_a_page_are_a_hundred() {
     }
 }
 
-#[tokio::test]
-async fn trap_9_null_and_absent_are_told_apart() {
-    let site = Site::new().await;
+async fn trap_9_null_and_absent_are_told_apart(engine: Engine) {
+    let site = Site::new(engine).await;
     let id = site.deploy("qa", "main", "running").await;
     let read = site
         .ask("GET", &format!("projects/1/deployments/{id}"))
@@ -264,9 +280,8 @@ async fn trap_9_null_and_absent_are_told_apart() {
     }
 }
 
-#[tokio::test]
-async fn trap_10_times_have_three_digits_and_a_z() {
-    let site = Site::at("2024-02-29T23:59:59.120Z").await;
+async fn trap_10_times_have_three_digits_and_a_z(engine: Engine) {
+    let site = Site::at(engine, "2024-02-29T23:59:59.120Z").await;
     site.deploy("qa", "main", "running").await;
     let listed = site.ask("GET", "projects/1/deployments").await;
     assert_eq!(
@@ -278,9 +293,8 @@ async fn trap_10_times_have_three_digits_and_a_z() {
     assert_eq!(listed.body.matches("2024-").count(), 4, "{}", listed.body);
 }
 
-#[tokio::test]
-async fn trap_11_query_times_come_as_clients_print_them() {
-    let site = Site::at("2026-01-01T00:00:00Z").await;
+async fn trap_11_query_times_come_as_clients_print_them(engine: Engine) {
+    let site = Site::at(engine, "2026-01-01T00:00:00Z").await;
     site.deploy("qa", "main", "running").await;
     for now in [
         // gitbeaker, rust-gitlab, ruby, python-gitlab, NGitLab, go-gitlab
@@ -314,9 +328,8 @@ async fn trap_11_query_times_come_as_clients_print_them() {
     assert_eq!(later.told(), (200, "[]"));
 }
 
-#[tokio::test]
-async fn trap_12_an_error_has_a_message_or_an_error_and_never_both() {
-    let site = Site::new().await;
+async fn trap_12_an_error_has_a_message_or_an_error_and_never_both(engine: Engine) {
+    let site = Site::new(engine).await;
     for (method, target) in [
         ("GET", "projects/9"),
         ("GET", "nowhere"),
@@ -335,18 +348,16 @@ async fn trap_12_an_error_has_a_message_or_an_error_and_never_both() {
     }
 }
 
-#[tokio::test]
-async fn trap_13_a_repeated_creation_of_a_success_answers_the_one_there_is() {
-    let site = Site::new().await;
+async fn trap_13_a_repeated_creation_of_a_success_answers_the_one_there_is(engine: Engine) {
+    let site = Site::new(engine).await;
     let first = site.deploy("qa", "main", "success").await;
     site.clock.advance(TimeDelta::seconds(3));
     assert_eq!(site.deploy("qa", "main", "success").await, first);
     assert_ne!(site.deploy("qa", "other", "success").await, first);
 }
 
-#[tokio::test]
-async fn trap_15_head_has_the_headers_of_get_and_no_body() {
-    let site = Site::new().await;
+async fn trap_15_head_has_the_headers_of_get_and_no_body(engine: Engine) {
+    let site = Site::new(engine).await;
     let id = site.deploy("qa", "main", "running").await;
     for target in [
         "projects/1/deployments".to_owned(),
@@ -370,17 +381,15 @@ async fn trap_15_head_has_the_headers_of_get_and_no_body() {
     }
 }
 
-#[tokio::test]
-async fn trap_16_the_root_answers_without_a_token() {
-    let site = Site::new().await;
+async fn trap_16_the_root_answers_without_a_token(engine: Engine) {
+    let site = Site::new(engine).await;
     let reply = site.send(&Ask::new("GET", "/api/v4/")).await;
     assert_eq!(reply.told(), (404, r#"{"error":"404 Not Found"}"#));
     assert_eq!(reply.header("ratelimit-limit"), None);
 }
 
-#[tokio::test]
-async fn trap_17_the_last_deployment_is_the_last_successful_one() {
-    let site = Site::new().await;
+async fn trap_17_the_last_deployment_is_the_last_successful_one(engine: Engine) {
+    let site = Site::new(engine).await;
     let success = site.deploy("qa", "main", "success").await;
     for status in ["running", "failed", "canceled"] {
         site.deploy("qa", "main", status).await;
@@ -390,9 +399,8 @@ async fn trap_17_the_last_deployment_is_the_last_successful_one() {
     assert_eq!(environment["last_deployment"]["status"], "success");
 }
 
-#[tokio::test]
-async fn trap_18_an_unknown_environment_has_no_deployments() {
-    let site = Site::new().await;
+async fn trap_18_an_unknown_environment_has_no_deployments(engine: Engine) {
+    let site = Site::new(engine).await;
     site.deploy("qa", "main", "running").await;
     let listed = site
         .ask("GET", "projects/1/deployments?environment=nowhere")
@@ -402,16 +410,14 @@ async fn trap_18_an_unknown_environment_has_no_deployments() {
     assert_eq!(listed.header("x-total-pages"), Some("1"));
 }
 
-#[tokio::test]
-async fn trap_20_a_raw_slash_in_a_project_path_is_no_route() {
-    let site = Site::new().await;
+async fn trap_20_a_raw_slash_in_a_project_path_is_no_route(engine: Engine) {
+    let site = Site::new(engine).await;
     let reply = site.ask("GET", "projects/acme/web/deployments").await;
     assert_eq!(reply.told(), (404, r#"{"error":"404 Not Found"}"#));
 }
 
-#[tokio::test]
-async fn trap_21_no_content_is_nothing_and_content_is_never_empty() {
-    let site = Site::new().await;
+async fn trap_21_no_content_is_nothing_and_content_is_never_empty(engine: Engine) {
+    let site = Site::new(engine).await;
     site.json("POST", "projects/1/environments", r#"{"name":"qa"}"#)
         .await;
     let stopped = site.ask("POST", "projects/1/environments/1/stop").await;
@@ -424,9 +430,8 @@ async fn trap_21_no_content_is_nothing_and_content_is_never_empty() {
     );
 }
 
-#[tokio::test]
-async fn trap_23_there_is_no_etag_and_no_304() {
-    let site = Site::new().await;
+async fn trap_23_there_is_no_etag_and_no_304(engine: Engine) {
+    let site = Site::new(engine).await;
     let read = Ask::new("GET", "projects/1")
         .by(&site.world.reporter)
         .header("If-None-Match", "*");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gatehouse::store::Location;
+use gatehouse::{first_start::RootToken, store::Location};
 use tempfile::TempDir;
 
 use super::postgres::{self, Database};
@@ -29,9 +29,9 @@ macro_rules! on_both_engines {
             @module postgres_threads Postgres [#[tokio::test(flavor = "multi_thread", worker_threads = 4)]] $($test)+
         }
     };
-    (@module $module:ident $engine:ident [$($attribute:tt)+] $($test:ident)+) => {
+    (@module $module:ident $engine:ident $attributes:tt $($test:ident)+) => {
         mod $module {
-            $(crate::support::engine::on_both_engines! { @test $engine [$($attribute)+] $test })+
+            $(crate::support::engine::on_both_engines! { @test $engine $attributes $test })+
         }
     };
     (@test $engine:ident [$($attribute:tt)+] $test:ident) => {
@@ -46,6 +46,30 @@ macro_rules! on_both_engines {
 }
 pub(crate) use on_both_engines;
 
+/// Runs an expression with a connection of its own to the database in a place, of the engine's own kind, past the store.
+macro_rules! connected {
+    ($place:expr, |$connection:ident| $body:expr) => {{
+        use sqlx::Connection as _;
+
+        match $place.location() {
+            gatehouse::store::Location::Sqlite(file) => {
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+                let mut $connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+                let output = $body;
+                $connection.close().await.unwrap();
+                output
+            }
+            gatehouse::store::Location::Postgres(settings) => {
+                let mut $connection = sqlx::PgConnection::connect_with(&settings.primary).await.unwrap();
+                let output = $body;
+                $connection.close().await.unwrap();
+                output
+            }
+        }
+    }};
+}
+pub(crate) use connected;
+
 impl Engine {
     /// Whether there is one to run tests on.
     pub fn is_here(self) -> bool {
@@ -57,12 +81,13 @@ impl Engine {
 
     /// A place for an empty store.
     pub async fn place(self) -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        let database = match self {
-            Self::Sqlite => None,
-            Self::Postgres => Some(Database::create().await),
-        };
-        Place { folder, database }
+        Place {
+            folder: tempfile::tempdir().unwrap(),
+            database: match self {
+                Self::Sqlite => Site::File,
+                Self::Postgres => Site::Own(Database::create().await),
+            },
+        }
     }
 }
 
@@ -70,24 +95,49 @@ impl Engine {
 pub struct Place {
     /// The data folder.
     pub folder: TempDir,
-    database: Option<Database>,
+    database: Site,
+}
+
+/// Where the database of a place is.
+enum Site {
+    /// In the data folder.
+    File,
+    /// In the tests' PostgreSQL, for this place alone.
+    Own(Database),
+    /// Where this URL leads.
+    At(String),
 }
 
 impl Place {
+    /// A place for the store behind this URL, which stays.
+    pub fn at(url: String) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            database: Site::At(url),
+        }
+    }
+
     /// Where the store is.
     pub fn location(&self) -> Location {
         match &self.database {
-            None => Location::Sqlite(self.file()),
-            Some(database) => postgres::location(&database.url),
+            Site::File => Location::Sqlite(self.file()),
+            Site::Own(database) => postgres::location(&database.url),
+            Site::At(url) => postgres::location(url),
         }
     }
 
     /// The same, as `--database-url`.
     pub fn url(&self) -> String {
         match &self.database {
-            None => format!("sqlite:{}", self.file().display()),
-            Some(database) => database.url.clone(),
+            Site::File => format!("sqlite:{}", self.file().display()),
+            Site::Own(database) => database.url.clone(),
+            Site::At(url) => url.clone(),
         }
+    }
+
+    /// The first administrator's token is made, in the data folder.
+    pub fn root_token(&self) -> RootToken {
+        RootToken::MadeIn(self.folder.path().to_owned())
     }
 
     /// The file of a SQLite store.

@@ -7,6 +7,7 @@ pub mod git;
 pub mod job;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod rest;
 
 use engine::{Engine, Place};
@@ -100,7 +101,7 @@ impl TestServer {
     /// A server by this clock, with these repositories to attach.
     pub async fn start_on(engine: Engine, clock: Arc<dyn Clock>, repositories: Repositories) -> Self {
         let place = engine.place().await;
-        let (app, _) = server::open_app(&place.location(), place.folder.path(), clock, repositories)
+        let (app, _) = server::open_app(&place.location(), &place.root_token(), clock, repositories)
             .await
             .unwrap();
         let root = std::fs::read_to_string(place.folder.path().join(ROOT_TOKEN_FILE))

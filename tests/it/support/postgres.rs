@@ -99,10 +99,18 @@ impl Cluster {
                 "$bin/initdb" -D data -U gatehouse --auth=trust --no-sync -E UTF8 --locale=C.UTF-8 \
                     --locale-provider=icu --icu-locale=en >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
             fi
-            "$bin/postgres" -D data -k "$folder" $options >>log 2>&1 &
-            server=$!
-            cat >/dev/null
-            kill -QUIT $server
+            start() {
+                "$bin/postgres" -D data -k "$folder" $options >>log 2>&1 &
+                server=$!
+            }
+            start
+            while read -r _; do
+                # Told to start again: after a crash that takes until the last of its processes is gone.
+                wait $server || true
+                start
+                while sleep 0.2; ! kill -0 $server 2>/dev/null; do start; done
+            done
+            kill -QUIT $server 2>/dev/null || true
             wait $server || true
             [ -z "$throw_away" ] || rm -rf "$folder"
         "#;
@@ -157,6 +165,20 @@ impl Cluster {
         format!("postgres://gatehouse@{folder}:{}/{database}", self.port)
     }
 
+    /// Lets the server crash: what it has not written to its log is gone.
+    pub fn crash(&self) {
+        let data = self.data();
+        self.run(
+            "pg_ctl",
+            &["stop", "-m", "immediate", "-D", data.to_str().unwrap()],
+        );
+    }
+
+    /// Starts the server after a crash. When it is ready it takes connections.
+    pub fn start_again(&mut self) {
+        self.keeper.stdin.as_mut().unwrap().write_all(b"again\n").unwrap();
+    }
+
     /// Runs one of the server's programs as its user, and waits for its end.
     pub fn run(&self, program: &str, arguments: &[&str]) {
         let program = programs().unwrap().join(program);
@@ -190,6 +212,7 @@ fn is_root() -> bool {
 }
 
 /// Waits until a database takes connections.
+#[expect(clippy::disallowed_methods, reason = "nothing tells when it does")]
 pub async fn ready(url: &str) {
     let options: PgConnectOptions = url.parse().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -8,6 +8,8 @@ use std::{
 
 use gatehouse::first_start::ROOT_TOKEN_FILE;
 
+use super::engine::Place;
+
 /// A server process on free ports; killed when dropped.
 pub struct Process {
     child: Child,
@@ -20,22 +22,51 @@ pub struct Process {
 }
 
 impl Process {
-    /// `gatehouse grpc` on the store in `folder`, logging at `level` to `log`.
-    pub fn grpc(folder: &Path, level: &str, log: Stdio) -> Self {
+    /// `gatehouse grpc` on the store in `place`, logging at `level` to `log`.
+    pub fn grpc(place: &Place, level: &str, log: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatehouse"));
         command.args(["grpc", "--grpc-listen", "127.0.0.1:0"]);
-        Self::start(command, &["gRPC"], folder, level, log)
+        Self::start(command, &["gRPC"], place, level, log)
     }
 
-    /// `gatehouse`, with the sidecar, on the store in `folder`, logging at `level` to `log`.
-    pub fn both(folder: &Path, level: &str, log: Stdio) -> Self {
+    /// The same with its own data folder, and these variables set.
+    pub fn grpc_in(
+        folder: &Path,
+        place: &Place,
+        variables: &[(&str, &str)],
+        level: &str,
+        log: Stdio,
+    ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatehouse"));
+        command
+            .args(["grpc", "--grpc-listen", "127.0.0.1:0"])
+            .envs(variables.iter().copied());
+        Self::start_in(command, &["gRPC"], folder, place, level, log)
+    }
+
+    /// `gatehouse`, with the sidecar, on the store in `place`, logging at `level` to `log`.
+    pub fn both(place: &Place, level: &str, log: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatehouse"));
         command.args(["--grpc-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"]);
-        Self::start(command, &["gRPC", "REST"], folder, level, log)
+        Self::start(command, &["gRPC", "REST"], place, level, log)
     }
 
-    fn start(mut command: Command, servers: &[&str], folder: &Path, level: &str, log: Stdio) -> Self {
-        command.args(["--log-level", level, "--data-dir"]).arg(folder);
+    fn start(command: Command, servers: &[&str], place: &Place, level: &str, log: Stdio) -> Self {
+        Self::start_in(command, servers, place.folder.path(), place, level, log)
+    }
+
+    fn start_in(
+        mut command: Command,
+        servers: &[&str],
+        folder: &Path,
+        place: &Place,
+        level: &str,
+        log: Stdio,
+    ) -> Self {
+        command
+            .args(["--log-level", level, "--data-dir"])
+            .arg(folder)
+            .env("GATEHOUSE_DATABASE_URL", place.url());
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut where_is = |server: &str| {

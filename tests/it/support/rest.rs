@@ -29,7 +29,7 @@ impl RestServer {
     /// In front of this server.
     pub async fn before(server: &TestServer) -> Self {
         Self::start(Options {
-            grpc_url: server.url(),
+            grpc_urls: vec![server.url()],
             ..Options::default()
         })
         .await
@@ -227,15 +227,14 @@ pub struct Site {
 
 impl Site {
     /// At the time of the documented examples.
-    pub async fn new() -> Self {
-        Self::at("2016-08-11T11:32:35.444Z").await
+    pub async fn new(engine: Engine) -> Self {
+        Self::at(engine, "2016-08-11T11:32:35.444Z").await
     }
 
     /// At this time.
-    pub async fn at(now: &str) -> Self {
+    pub async fn at(engine: Engine, now: &str) -> Self {
         let clock = Arc::new(ManualClock::at(time(now)));
-        let world =
-            World::on(TestServer::start_with(Engine::Sqlite, Arc::<ManualClock>::clone(&clock)).await).await;
+        let world = World::on(TestServer::start_with(engine, Arc::<ManualClock>::clone(&clock)).await).await;
         let rest = RestServer::before(&world.server).await;
         Self { world, rest, clock }
     }
@@ -243,7 +242,7 @@ impl Site {
     /// Another sidecar before the same server, set up in another way.
     pub async fn sidecar(&self, set: impl FnOnce(&mut Options)) -> RestServer {
         let mut options = Options {
-            grpc_url: self.world.server.url(),
+            grpc_urls: vec![self.world.server.url()],
             ..Options::default()
         };
         set(&mut options);
