@@ -1,11 +1,16 @@
 //! The commands: one file each, no rules of the product.
 
 pub mod apply;
+pub mod backup;
 pub mod client;
 pub mod console;
 pub mod demo;
+pub mod draft;
+pub mod export;
 pub mod healthcheck;
+pub mod import;
 pub mod migrate;
+pub mod progress;
 pub mod serve;
 pub mod token;
 pub mod word;
@@ -15,7 +20,10 @@ use std::io;
 use clap::{Parser, Subcommand};
 use tracing::Level;
 
-use crate::config::{self, GrpcUrl, LogOptions};
+use crate::{
+    config::{self, GrpcUrl, LogOptions},
+    store::moving,
+};
 
 /// Records deployments of every project: the GitLab Deployments API, over gRPC and REST
 ///
@@ -87,6 +95,22 @@ pub enum Command {
     /// Servers do this by themselves when they start. Run it first where several start at once, or to see a migration
     /// succeed before anything is replaced. Repeating it changes nothing.
     Migrate(migrate::Options),
+    /// Write everything that a database holds into a file of JSON lines
+    ///
+    /// Everything as it is at one moment, tokens as hashes; a server may be running. The file can be imported into an
+    /// empty database of any engine. The README documents its form.
+    Export(export::Options),
+    /// Fill an empty database with what an export has
+    ///
+    /// A SQLite database is made if it is not there; one of PostgreSQL has to have been brought up to date by `gatehouse
+    /// migrate`, and never been served. A file is checked to its end before anything is written. If the import breaks
+    /// off, begin it again: it goes on where it was. At the end the database is read and compared with the export; until
+    /// then no server serves it. An export that is there already is refused, and nothing is changed.
+    Import(import::Options),
+    /// Copy a SQLite database that may be in use
+    ///
+    /// The copy holds everything that was acknowledged before the command began, and is a database that can be served.
+    Backup(backup::Options),
     /// Ask a server whether it is healthy; the exit code answers
     ///
     /// Exit code 0: it serves. 1: it does not, or nothing answers in time. Needs no token.
@@ -113,6 +137,9 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Apply(options)) => apply::run(options).await,
         Some(Command::Token(command)) => token::run(command).await,
         Some(Command::Migrate(options)) => migrate::run(options).await,
+        Some(Command::Export(options)) => export::run(options).await,
+        Some(Command::Import(options)) => import::run(options).await,
+        Some(Command::Backup(options)) => backup::run(options).await,
         Some(Command::Healthcheck(options)) => healthcheck::run(options).await,
     }
 }
@@ -147,6 +174,18 @@ pub enum Error {
     /// The store cannot be opened or brought up to date.
     #[error("cannot open the store")]
     Store(#[source] Cause),
+    /// Nothing was exported.
+    #[error("cannot export")]
+    Export(#[source] moving::Error),
+    /// Not everything was imported.
+    #[error("cannot import")]
+    Import(#[source] moving::Error),
+    /// The store was not copied.
+    #[error("cannot copy the database")]
+    Backup(#[source] moving::Error),
+    /// The command was told to stop before it had done anything.
+    #[error("told to stop; nothing was written")]
+    Interrupted,
     /// A server failed.
     #[error("the {server} failed")]
     Server {
@@ -238,9 +277,18 @@ mod tests {
         for argument in cli
             .get_arguments()
             .chain(
-                ["grpc", "rest", "demo", "migrate", "healthcheck"]
-                    .into_iter()
-                    .flat_map(settings),
+                [
+                    "grpc",
+                    "rest",
+                    "demo",
+                    "migrate",
+                    "export",
+                    "import",
+                    "backup",
+                    "healthcheck",
+                ]
+                .into_iter()
+                .flat_map(settings),
             )
             .filter(|argument| !argument.is_global_set())
         {

@@ -10,6 +10,7 @@
 //!
 //! Names: `_find` answers `None` for what is not there, `_list` a page, `_change` takes a closure.
 
+pub mod moving;
 pub mod postgres;
 pub mod sql;
 pub mod sqlite;

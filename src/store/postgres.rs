@@ -117,16 +117,17 @@ impl Settings {
         }
     }
 
-    /// The server's limits for every transaction, by name, in milliseconds. One whose client fell silent must not hold its
-    /// locks for ever.
+    /// The server's limits for every transaction, by name, in milliseconds; 0: there is none. One whose client fell silent
+    /// must not hold its locks for ever.
     fn limits(&self) -> [(&'static str, u128); 3] {
+        let silence = match self.statement_timeout {
+            Duration::ZERO => Duration::ZERO,
+            timeout => timeout + GRACE,
+        };
         [
             ("statement_timeout", self.statement_timeout.as_millis()),
             ("lock_timeout", self.lock_timeout.as_millis()),
-            (
-                "idle_in_transaction_session_timeout",
-                (self.statement_timeout + GRACE).as_millis(),
-            ),
+            ("idle_in_transaction_session_timeout", silence.as_millis()),
         ]
     }
 
@@ -248,6 +249,22 @@ async fn reach(options: &PgConnectOptions) -> Result<PgConnection> {
         Ok(connected) => connected.map_err(StoreError::Unreachable),
         Err(_) => Err(StoreError::Unreachable(sqlx::Error::PoolTimedOut)),
     }
+}
+
+/// Connections for work that takes as long as it takes, whatever the schema is.
+pub async fn connect_without_limits(settings: &Settings) -> Result<Connections<Postgres>> {
+    let settings = Settings {
+        statement_timeout: Duration::ZERO,
+        lock_timeout: Duration::ZERO,
+        ..settings.clone()
+    };
+    // So that it is told what is wrong, if something is.
+    let connection = reach(&settings.options(&settings.primary)).await?;
+    let _ = connection.close().await;
+    Ok(Connections {
+        patience: None,
+        ..settings.connections(&settings.primary)
+    })
 }
 
 /// A copy is not needed to serve: it may be away, even at the start.
@@ -458,6 +475,11 @@ impl Driver for Postgres {
     const SHARED: bool = true;
     const MIGRATIONS_TABLES: &'static str =
         "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('_sqlx_migrations')";
+    const LAST_ID: &'static str =
+        "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence($1, 'id')::regclass), 0)";
+    const SET_LAST_ID: &'static str =
+        "SELECT setval(pg_get_serial_sequence($1, 'id')::regclass, GREATEST($2, 1), $2 > 0)";
+    const ANALYZE: Option<&'static str> = Some("ANALYZE");
 
     fn migrations() -> &'static Migrator {
         &MIGRATIONS

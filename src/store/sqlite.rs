@@ -61,23 +61,42 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 /// Opens the store in `file`, making it if it is not there, and brings its schema up to date.
 pub async fn open(file: &Path) -> Result<SqlStore<Sqlite>> {
     migrate(file).await?;
+    let connections = connect(file).await?;
+    Ok(SqlStore::new(
+        connections,
+        Wake::default(),
+        CancellationToken::new(),
+    ))
+}
+
+/// Connections to the store in `file`, which has to be there, whatever its schema is.
+pub async fn connect(file: &Path) -> Result<Connections<Sqlite>> {
+    let options = options(file).create_if_missing(false);
     let writer = pool(1)
-        .connect_with(options(file))
+        .connect_with(options.clone())
         .await
         .map_err(StoreError::Unavailable)?;
     let reader = pool(READERS)
-        .connect_with(options(file).pragma("query_only", "ON"))
+        .connect_with(options.pragma("query_only", "ON"))
         .await
         .map_err(StoreError::Unavailable)?;
-    Ok(on(writer, reader))
+    Ok(connections(writer, reader))
 }
 
 /// A store on these connections, of which one writes.
 pub fn on(writer: SqlitePool, reader: SqlitePool) -> SqlStore<Sqlite> {
+    SqlStore::new(
+        connections(writer, reader),
+        Wake::default(),
+        CancellationToken::new(),
+    )
+}
+
+fn connections(writer: SqlitePool, reader: SqlitePool) -> Connections<Sqlite> {
     // A plain BEGIN would read first and then fail at once when another writer came between. As there is one writer at a
     // time, it has every lock.
     let write = Opening::new("BEGIN IMMEDIATE");
-    let connections = Connections {
+    Connections {
         writer,
         reader,
         openings: Openings {
@@ -89,8 +108,7 @@ pub fn on(writer: SqlitePool, reader: SqlitePool) -> SqlStore<Sqlite> {
         },
         patience: None,
         doubts: Doubts::default(),
-    };
-    SqlStore::new(connections, Wake::default(), CancellationToken::new())
+    }
 }
 
 /// Brings the schema of the store in `file` up to date, making the store if it is not there.
@@ -117,6 +135,11 @@ impl Driver for Sqlite {
     const SHARED: bool = false;
     const MIGRATIONS_TABLES: &'static str =
         "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    const LAST_ID: &'static str = "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = $1";
+    const SET_LAST_ID: &'static str = "INSERT OR REPLACE INTO sqlite_sequence (rowid, name, seq) \
+         VALUES ((SELECT rowid FROM sqlite_sequence WHERE name = $1), $1, $2)";
+    // The planner is told once and for all, by a migration.
+    const ANALYZE: Option<&'static str> = None;
 
     fn migrations() -> &'static Migrator {
         &MIGRATIONS

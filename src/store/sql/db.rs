@@ -13,19 +13,22 @@ use super::{
         ShareRow, TokenRow, UserRow, ViewRow,
     },
     schema::InstallationRow,
-    seam::{Carries, Driver, Reads},
+    seam::{Carries, Cells, Driver, Reads},
 };
 
 /// An engine that the SQL store runs on.
 pub trait Db:
     Driver
+    + Cells
     + Carries<i64>
     + Carries<Option<i64>>
     + Carries<Option<f64>>
     + Carries<String>
     + Carries<Option<String>>
     + Carries<bool>
+    + Carries<Option<bool>>
     + Carries<Vec<u8>>
+    + Carries<Option<Vec<u8>>>
     + Reads<(i64,)>
     + Reads<ApprovalRow>
     + Reads<CherryPickRow>

@@ -55,8 +55,12 @@ pub enum SchemaError {
 pub struct InstallationRow {
     /// The first schema that a program has to know to serve this one.
     pub compatible_from: i64,
-    /// What is being imported.
+    /// The header of the export that is being imported.
     pub importing: Option<String>,
+    /// The header of the one that was imported.
+    pub imported: Option<String>,
+    /// How many of its rows are here.
+    pub imported_rows: i64,
 }
 
 /// The schema that a list of migrations makes.
@@ -87,7 +91,7 @@ pub async fn check<DB: Db>(connection: &mut DB::Connection) -> Result<()> {
 
 /// The one row of the table `installation`.
 pub async fn installation<DB: Db>(connection: &mut DB::Connection) -> Result<InstallationRow> {
-    sql::<DB>("SELECT compatible_from, importing FROM installation WHERE id = 1")
+    sql::<DB>("SELECT compatible_from, importing, imported, imported_rows FROM installation WHERE id = 1")
         .one(connection)
         .await
         .map_err(failed::<DB>)
@@ -164,9 +168,12 @@ where
         .iter()
         .all(|migration| applied.iter().any(|applied| applied.version == migration.version));
     if complete {
-        let compatible_from = installation::<DB>(connection).await?.compatible_from;
+        let installation = installation::<DB>(connection).await?;
         return match newer {
-            Some(found) if compatible_from > known => Err(SchemaError::Newer { found, known }.into()),
+            Some(found) if installation.compatible_from > known => {
+                Err(SchemaError::Newer { found, known }.into())
+            }
+            _ if installation.importing.is_some() => Err(SchemaError::Importing.into()),
             _ => Ok(Level::Served),
         };
     }
@@ -174,6 +181,27 @@ where
         Some(found) => Err(SchemaError::Newer { found, known }.into()),
         None => Ok(behind(found)),
     }
+}
+
+/// Whether the schema behind a connection is the very one that this program knows, whether or not an import is complete.
+pub async fn is_known<DB: Db>(connection: &mut DB::Connection) -> Result<()>
+where
+    DB::Connection: Migrate,
+{
+    match level::<DB>(&mut *connection).await {
+        Ok(Level::Behind(behind)) => return Err(StoreError::Schema(behind.into())),
+        Ok(Level::Served) | Err(StoreError::Schema(SchemaError::Importing)) => {}
+        Err(error) => return Err(error),
+    }
+    let (found,) = sql::<DB>("SELECT MAX(version) FROM _sqlx_migrations")
+        .one::<(i64,)>(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    let known = latest(DB::migrations());
+    if found > known {
+        return Err(SchemaError::Newer { found, known }.into());
+    }
+    Ok(())
 }
 
 /// Where sqlx notes which migrations were run.

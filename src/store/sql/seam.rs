@@ -6,8 +6,8 @@
 use std::{borrow::Cow, future::Future, sync::Arc};
 
 use sqlx::{
-    Arguments, AssertSqlSafe, Database, Encode, FromRow, IntoArguments, SqlSafeStr as _, SqlStr, Type,
-    error::BoxDynError, migrate::Migrator,
+    Arguments, AssertSqlSafe, ColumnIndex, Database, Decode, Encode, FromRow, IntoArguments, Row as _,
+    SqlSafeStr as _, SqlStr, Type, error::BoxDynError, migrate::Migrator,
 };
 
 /// What went wrong, as far as it decides what to do next.
@@ -65,6 +65,15 @@ pub trait Driver: Database<Arguments: IntoArguments<Self> + 'static> {
     /// Counts the tables in which the migrations that were run are noted: one, or none.
     const MIGRATIONS_TABLES: &'static str;
 
+    /// Reads the last id that any row of the table `$1` was given, or 0.
+    const LAST_ID: &'static str;
+
+    /// Makes the ids of the table `$1` go on behind `$2`.
+    const SET_LAST_ID: &'static str;
+
+    /// Has the planner look at the tables after they were filled.
+    const ANALYZE: Option<&'static str>;
+
     /// The schema's history.
     fn migrations() -> &'static Migrator;
 
@@ -107,6 +116,50 @@ pub trait Reads<T>: Database {
 impl<DB: Database, T: for<'r> FromRow<'r, DB::Row>> Reads<T> for DB {
     fn read(row: &Self::Row) -> Result<T, sqlx::Error> {
         T::from_row(row)
+    }
+}
+
+/// The engine's rows can be read value by value, by what a column is known to hold.
+pub trait Cells: Database {
+    /// A whole number.
+    fn integer(row: &Self::Row, at: usize) -> Result<Option<i64>, sqlx::Error>;
+    /// A floating-point number.
+    fn real(row: &Self::Row, at: usize) -> Result<Option<f64>, sqlx::Error>;
+    /// Yes or no.
+    fn boolean(row: &Self::Row, at: usize) -> Result<Option<bool>, sqlx::Error>;
+    /// A text.
+    fn text(row: &Self::Row, at: usize) -> Result<Option<&str>, sqlx::Error>;
+    /// Bytes.
+    fn bytes(row: &Self::Row, at: usize) -> Result<Option<&[u8]>, sqlx::Error>;
+}
+
+impl<DB: Database> Cells for DB
+where
+    usize: ColumnIndex<DB::Row>,
+    i64: for<'r> Decode<'r, DB> + Type<DB>,
+    f64: for<'r> Decode<'r, DB> + Type<DB>,
+    bool: for<'r> Decode<'r, DB> + Type<DB>,
+    for<'r> &'r str: Decode<'r, DB> + Type<DB>,
+    for<'r> &'r [u8]: Decode<'r, DB> + Type<DB>,
+{
+    fn integer(row: &Self::Row, at: usize) -> Result<Option<i64>, sqlx::Error> {
+        row.try_get(at)
+    }
+
+    fn real(row: &Self::Row, at: usize) -> Result<Option<f64>, sqlx::Error> {
+        row.try_get(at)
+    }
+
+    fn boolean(row: &Self::Row, at: usize) -> Result<Option<bool>, sqlx::Error> {
+        row.try_get(at)
+    }
+
+    fn text(row: &Self::Row, at: usize) -> Result<Option<&str>, sqlx::Error> {
+        row.try_get(at)
+    }
+
+    fn bytes(row: &Self::Row, at: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+        row.try_get(at)
     }
 }
 
@@ -196,6 +249,12 @@ impl<DB: Driver> Stmt<DB> {
             Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
         };
         Ok((sql, self.arguments))
+    }
+
+    /// Runs it and answers its rows as they are.
+    pub async fn rows(self, connection: &mut DB::Connection) -> Result<Vec<DB::Row>, sqlx::Error> {
+        let (sql, arguments) = self.into_parts()?;
+        DB::rows(connection, sql, arguments).await
     }
 
     /// Runs it and reads every row.
