@@ -174,13 +174,22 @@ impl Settings {
     }
 
     fn pool(&self, doubts: &Doubts) -> PgPoolOptions {
-        let doubts = doubts.clone();
+        let (doubts, pooler) = (doubts.clone(), self.pooler);
         PgPoolOptions::new()
             .max_connections(self.connections)
             .acquire_timeout(self.acquire_timeout)
             .max_lifetime(self.max_lifetime)
             .idle_timeout(self.idle_timeout)
             .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    match pooler {
+                        // The first one that it keeps.
+                        Pooler::None => sqlx::query("SELECT 1").execute(connection).await.map(drop),
+                        Pooler::Transaction => Ok(()),
+                    }
+                })
+            })
             .before_acquire(move |connection, idle| {
                 let doubts = doubts.clone();
                 Box::pin(async move { Ok(trusted(&doubts, connection, &idle).await) })
@@ -213,8 +222,15 @@ async fn trusted(doubts: &Doubts, connection: &mut PgConnection, idle: &PoolConn
 pub async fn open(settings: &Settings) -> Result<Opened> {
     // Not by the pool, which would try again for a while and then not tell what was wrong.
     let mut connection = reach(&settings.options(&settings.primary)).await?;
-    if let Level::Behind(behind) = schema::level::<Postgres>(&mut connection).await? {
-        return Err(StoreError::Schema(behind.into()));
+    {
+        let moment = settings.openings().moment.text();
+        let mut moment = connection
+            .begin_with(moment)
+            .await
+            .map_err(StoreError::Unreachable)?;
+        if let Level::Behind(behind) = schema::level::<Postgres>(&mut moment).await? {
+            return Err(StoreError::Schema(behind.into()));
+        }
     }
     // What comes of a farewell is of no interest.
     let _ = connection.close().await;
@@ -490,7 +506,10 @@ impl Driver for Postgres {
         sql: SqlStr,
         arguments: PgArguments,
     ) -> std::result::Result<Vec<PgRow>, sqlx::Error> {
-        sqlx::query_with(sql, arguments).fetch_all(connection).await
+        sqlx::query_with(sql, arguments)
+            .persistent(keeps_statements(connection))
+            .fetch_all(connection)
+            .await
     }
 
     async fn run(
@@ -499,6 +518,7 @@ impl Driver for Postgres {
         arguments: PgArguments,
     ) -> std::result::Result<u64, sqlx::Error> {
         sqlx::query_with(sql, arguments)
+            .persistent(keeps_statements(connection))
             .execute(connection)
             .await
             .map(|done| done.rows_affected())
@@ -515,6 +535,12 @@ impl Driver for Postgres {
             _ => Class::Other,
         }
     }
+}
+
+/// Whether a connection keeps prepared statements. Those that are to keep one from the beginning ([`Settings::pool`]); on
+/// the others statements must have no name, for the next one may go to another server process.
+fn keeps_statements(connection: &PgConnection) -> bool {
+    connection.cached_statements_size() > 0
 }
 
 /// What an SQLSTATE means.

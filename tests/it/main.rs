@@ -23,6 +23,7 @@ mod job_tokens;
 mod jobs;
 mod links;
 mod members;
+mod pooler;
 mod replicas;
 mod repository;
 mod rest;

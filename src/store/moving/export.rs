@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use chrono::SecondsFormat;
-use sqlx::migrate::Migrate;
 
 use super::{
     Error, Progress, Stage, Stamp, Told,
@@ -32,7 +31,6 @@ pub async fn export<DB>(
 ) -> Result<Trailer, Error>
 where
     DB: Db,
-    DB::Connection: Migrate,
 {
     let mut connection = connections.reader().await?;
     schema::is_known::<DB>(&mut connection).await?;

@@ -9,7 +9,6 @@ use std::{
     thread,
 };
 
-use sqlx::migrate::Migrate;
 use tokio::sync::mpsc;
 
 use super::{
@@ -75,7 +74,6 @@ type Messages = mpsc::Sender<Result<Message, ReadError>>;
 pub async fn import<DB>(connections: &Connections<DB>, source: Source, told: Told) -> Result<Trailer, Error>
 where
     DB: Db,
-    DB::Connection: Migrate,
 {
     let known = schema::latest(DB::migrations());
     let (sender, mut messages) = mpsc::channel(AHEAD);
@@ -242,7 +240,6 @@ struct Import<'a, DB: Db> {
 impl<'a, DB> Import<'a, DB>
 where
     DB: Db,
-    DB::Connection: Migrate,
 {
     /// An import into a store that can take it.
     async fn new(connections: &'a Connections<DB>, header: Header, told: &'a Told) -> Result<Self, Error> {

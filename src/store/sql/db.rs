@@ -12,7 +12,7 @@ use super::{
         GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
         ShareRow, TokenRow, UserRow, ViewRow,
     },
-    schema::InstallationRow,
+    schema::{AppliedRow, InstallationRow},
     seam::{Carries, Cells, Driver, Reads},
 };
 
@@ -30,6 +30,7 @@ pub trait Db:
     + Carries<Vec<u8>>
     + Carries<Option<Vec<u8>>>
     + Reads<(i64,)>
+    + Reads<AppliedRow>
     + Reads<ApprovalRow>
     + Reads<CherryPickRow>
     + Reads<CommitRow>

@@ -3,10 +3,7 @@
 //! Migrations are numbered alike on every engine. A program serves the schema that its own migrations make, and a newer one
 //! that says that it may: so the servers of two versions work side by side while one takes the other's place.
 
-use sqlx::{
-    FromRow,
-    migrate::{Migrate, Migrator},
-};
+use sqlx::{FromRow, migrate::Migrator};
 
 use super::{Db, failed, seam::sql};
 use crate::store::{Result, StoreError};
@@ -128,10 +125,7 @@ impl From<SchemaBehind> for SchemaError {
 }
 
 /// How far the schema behind a connection is. An error: it is none that this program could serve or migrate.
-pub async fn level<DB: Db>(connection: &mut DB::Connection) -> Result<Level>
-where
-    DB::Connection: Migrate,
-{
+pub async fn level<DB: Db>(connection: &mut DB::Connection) -> Result<Level> {
     let migrations = DB::migrations();
     let known = latest(migrations);
     let behind = |found| Level::Behind(SchemaBehind { found, needed: known });
@@ -142,22 +136,19 @@ where
     if tables == 0 {
         return Ok(behind(None));
     }
-    if let Some(version) = connection
-        .dirty_version(TABLE)
-        .await
-        .map_err(StoreError::Migration)?
-    {
-        return Err(SchemaError::Unfinished(version).into());
+    let applied: Vec<AppliedRow> =
+        sql::<DB>("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
+            .all(&mut *connection)
+            .await
+            .map_err(failed::<DB>)?;
+    if let Some(unfinished) = applied.iter().find(|applied| !applied.success) {
+        return Err(SchemaError::Unfinished(unfinished.version).into());
     }
-    let applied = connection
-        .list_applied_migrations(TABLE)
-        .await
-        .map_err(StoreError::Migration)?;
     for migration in migrations.iter() {
         if let Some(applied) = applied
             .iter()
             .find(|applied| applied.version == migration.version)
-            && applied.checksum != migration.checksum
+            && *applied.checksum != *migration.checksum
         {
             return Err(SchemaError::Foreign(migration.version).into());
         }
@@ -184,10 +175,7 @@ where
 }
 
 /// Whether the schema behind a connection is the very one that this program knows, whether or not an import is complete.
-pub async fn is_known<DB: Db>(connection: &mut DB::Connection) -> Result<()>
-where
-    DB::Connection: Migrate,
-{
+pub async fn is_known<DB: Db>(connection: &mut DB::Connection) -> Result<()> {
     match level::<DB>(&mut *connection).await {
         Ok(Level::Behind(behind)) => return Err(StoreError::Schema(behind.into())),
         Ok(Level::Served) | Err(StoreError::Schema(SchemaError::Importing)) => {}
@@ -204,5 +192,10 @@ where
     Ok(())
 }
 
-/// Where sqlx notes which migrations were run.
-const TABLE: &str = "_sqlx_migrations";
+/// A migration that was run, as sqlx notes it.
+#[derive(Debug, FromRow)]
+pub struct AppliedRow {
+    version: i64,
+    success: bool,
+    checksum: Vec<u8>,
+}

@@ -293,10 +293,22 @@ impl Drop for Cluster {
 }
 
 /// Gives a file to the user that the server runs as.
-fn give(file: &Path) {
+pub fn give(file: &Path) {
     if is_root() {
         std::os::unix::fs::chown(file, NOBODY.parse().ok(), NOBODY.parse().ok()).unwrap();
     }
+}
+
+/// A program that will not run as root, run as somebody else if need be.
+pub fn as_nobody(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"])
+        .arg(program);
+    command
 }
 
 fn is_root() -> bool {
@@ -400,6 +412,23 @@ impl Database {
         shared.execute(&format!("CREATE DATABASE {name} {how}")).await;
         let url = shared.url(&name);
         Self { name, url }
+    }
+}
+
+impl Database {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The host, or the folder of the socket, and the port of its server.
+    pub fn place(&self) -> (String, u16) {
+        let options: PgConnectOptions = self.url.parse().unwrap();
+        let host = match options.get_socket() {
+            Some(socket) => socket.to_str().unwrap().to_owned(),
+            None => options.get_host().to_owned(),
+        };
+        (host, options.get_port())
     }
 }
 
