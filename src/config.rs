@@ -203,6 +203,16 @@ pub struct RestOptions {
     pub max_body_bytes: NonZeroUsize,
 }
 
+/// What is told to those who operate a server.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Operations")]
+pub struct OperationsOptions {
+    /// Where metrics, /livez and /readyz are served, for nobody but those who operate this; port 0 takes a free one
+    /// [default: nowhere]
+    #[arg(long, env = "GATEHOUSE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+}
+
 /// How long things may take, in every server.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Time limits")]

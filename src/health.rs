@@ -1,6 +1,11 @@
 //! What the server says of itself: it serves as long as its store does.
 
-use std::{error::Error, iter, time::Duration};
+use std::{
+    error::Error,
+    iter,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,10 +18,32 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const ANSWERED_IN: Duration = Duration::from_secs(3);
 
+/// Whether the server serves, for whoever asks in this process.
+#[derive(Debug, Clone)]
+pub struct Readiness(Arc<Mutex<Option<String>>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Some("starting".to_owned()))))
+    }
+}
+
+impl Readiness {
+    /// Why it does not serve; none: it does.
+    pub fn obstacle(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, obstacle: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+    }
+}
+
 /// Tells of the services by these names what the store says, from now on until told to stop; then that they do not serve.
 pub async fn follow(
     app: App,
     reporter: HealthReporter,
+    readiness: Readiness,
     services: Vec<&'static str>,
     stopping: CancellationToken,
 ) {
@@ -26,6 +53,7 @@ pub async fn follow(
         }
     };
     tell(ServingStatus::Serving).await;
+    readiness.set(None);
     let mut well = true;
     let mut due = interval(ASK_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -56,7 +84,10 @@ pub async fn follow(
             _ => {}
         }
         well = problem.is_none();
+        // One line, whatever a database says.
+        readiness.set(problem.map(|problem| problem.lines().collect::<Vec<_>>().join(" ")));
     }
+    readiness.set(Some("stopping".to_owned()));
     tell(ServingStatus::NotServing).await;
 }
 

@@ -6,7 +6,7 @@
 //! ```text
 //!    main, cli                          one binary, its commands: no logic
 //!       |
-//!    server, first_start, config, telemetry      wiring: may name everything below
+//!    server, health, operations, first_start, config, telemetry      wiring: may name everything below
 //!       |            |
 //!    +------+   +--------+
 //!    | grpc |   |  rest  |---> pb (client side only)
@@ -16,7 +16,7 @@
 //!    app -----------> store (the trait), repository ---> gix
 //!     |                 ^ implements
 //!     |              store::sql, store::sqlite ---> sqlx
-//!    domain, clock
+//!    domain, clock, metrics
 //! ```
 //!
 //! Where to look: what a thing may do and when, in [`domain`]; who calls what in which order, in [`app`]; what is kept
@@ -30,6 +30,8 @@ pub mod domain;
 pub mod first_start;
 pub mod grpc;
 pub mod health;
+pub mod metrics;
+pub mod operations;
 pub mod pb;
 pub mod repository;
 pub mod rest;

@@ -19,7 +19,7 @@ use crate::{
         auth::AuthLayer,
         request::{DeadlineLayer, Panicked, RequestLayer},
     },
-    health,
+    health::{self, Readiness},
     pb::{
         self,
         v1::{
@@ -68,6 +68,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How long calls under way may go on after the server was asked to stop.
     pub drain_timeout: Duration,
+    /// Where the server says whether it serves.
+    pub readiness: Readiness,
 }
 
 impl Default for Options {
@@ -76,6 +78,7 @@ impl Default for Options {
             max_message_bytes: 4 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(20),
+            readiness: Readiness::default(),
         }
     }
 }
@@ -138,7 +141,13 @@ pub async fn serve(
         };
     }
     let names = SERVICES.into_iter().chain([WHOLE_SERVER]).collect();
-    let mut following = tokio::spawn(health::follow(app.clone(), health, names, shutdown.clone()));
+    let mut following = tokio::spawn(health::follow(
+        app.clone(),
+        health,
+        options.readiness.clone(),
+        names,
+        shutdown.clone(),
+    ));
     let router = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))

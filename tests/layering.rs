@@ -26,7 +26,12 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         ],
     ),
     ("clock", &[], &["tokio", "sqlx", "tonic", "axum"]),
-    ("store", &["domain", "store"], &["tonic", "prost", "axum"]),
+    ("metrics", &[], &["tokio", "sqlx", "tonic", "axum"]),
+    (
+        "store",
+        &["domain", "store", "metrics"],
+        &["tonic", "prost", "axum"],
+    ),
     (
         "repository",
         &["repository", "domain"],
@@ -34,15 +39,15 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "app",
-        &["app", "domain", "store", "repository", "clock"],
+        &["app", "domain", "store", "repository", "clock", "metrics"],
         &["sqlx", "tonic", "prost", "axum"],
     ),
     (
         "grpc",
-        &["grpc", "app", "domain", "store", "pb"],
+        &["grpc", "app", "domain", "store", "pb", "metrics"],
         &["sqlx", "axum"],
     ),
-    ("rest", &["rest", "pb", "clock"], &["sqlx"]),
+    ("rest", &["rest", "pb", "clock", "metrics"], &["sqlx"]),
     ("pb", &[], &["sqlx", "axum"]),
 ];
 

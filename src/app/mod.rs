@@ -31,7 +31,7 @@ use crate::{
         id::{ProjectId, ProjectKey},
     },
     repository::Repositories,
-    store::{Encode, RequestKey, Store, Terms},
+    store::{Encode, PoolState, RequestKey, Store, Terms},
 };
 
 /// How often who waits looks for themself, at the least: a wake-up may get lost on its way, and a right may end without
@@ -77,6 +77,17 @@ impl App {
     /// The store.
     pub fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    /// The pools of connections as they are now, those of the copy too.
+    pub fn pools(&self) -> Vec<PoolState> {
+        let mut pools = self.store.pools();
+        let of_replica = self.replica.iter().flat_map(|replica| replica.pools());
+        pools.extend(of_replica.map(|pool| PoolState {
+            name: "replica",
+            ..pool
+        }));
+        pools
     }
 
     /// Now.

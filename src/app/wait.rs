@@ -5,13 +5,16 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{App, LOOK_EVERY};
-use crate::domain::{
-    access::{Caller, ProjectAction},
-    deployment::Deployment,
-    error::Error,
-    gate::Gate,
-    id::{DeploymentId, ProjectId, ProjectKey},
-    wait::{Prospect, Until, WaitOutcome},
+use crate::{
+    domain::{
+        access::{Caller, ProjectAction},
+        deployment::Deployment,
+        error::Error,
+        gate::Gate,
+        id::{DeploymentId, ProjectId, ProjectKey},
+        wait::{Prospect, Until, WaitOutcome},
+    },
+    metrics,
 };
 
 impl App {
@@ -30,6 +33,7 @@ impl App {
             .project_for(caller, project, ProjectAction::ReadDeployment)
             .await?;
         let project = view.project.id;
+        let _counted = metrics::waiting();
         // Before the first look, so that whatever happens behind it is noticed.
         let subscription = self.store.subscribe(&[project]);
         let mut recheck = Instant::now() + LOOK_EVERY;

@@ -18,6 +18,7 @@ use crate::{
         event::{Event, EventFilter},
         id::{ProjectId, ProjectKey},
     },
+    metrics::{self, UnderWay},
     store::wake::Subscription,
 };
 
@@ -53,6 +54,7 @@ pub struct Watch {
     filter: EventFilter,
     heartbeat_interval: Duration,
     subscription: Subscription,
+    _counted: UnderWay,
     /// For each project, the number of the last event that was told or passed over.
     positions: BTreeMap<ProjectId, i64>,
     /// The projects whose logs may go on, in the order in which they are looked at.
@@ -113,6 +115,7 @@ impl App {
             filter,
             heartbeat_interval,
             subscription,
+            _counted: metrics::watching(),
             positions,
             behind: watched.into(),
             batch: VecDeque::new(),

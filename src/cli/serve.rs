@@ -24,7 +24,12 @@ use super::{Cause, Error, console};
 use crate::{
     app::App,
     clock::{Clock, SystemClock},
-    config::{self, GrpcUrl, RepositoryOptions, StoreOptions, TargetsOptions, TimeOptions},
+    config::{
+        self, GrpcUrl, OperationsOptions, RepositoryOptions, StoreOptions, TargetsOptions, TimeOptions,
+    },
+    health::Readiness,
+    metrics::{self, Recorder},
+    operations::{self, Subject},
     repository::Repositories,
     rest, server,
     store::Location,
@@ -47,6 +52,9 @@ pub struct Both {
     pub rest: config::RestOptions,
     #[expect(missing_docs, reason = "the group describes itself")]
     #[command(flatten)]
+    pub operations: OperationsOptions,
+    #[expect(missing_docs, reason = "the group describes itself")]
+    #[command(flatten)]
     pub time: TimeOptions,
 }
 
@@ -65,6 +73,8 @@ pub struct GrpcAlone {
     #[command(flatten)]
     grpc: config::GrpcOptions,
     #[command(flatten)]
+    operations: OperationsOptions,
+    #[command(flatten)]
     time: TimeOptions,
 }
 
@@ -80,6 +90,8 @@ pub struct RestAlone {
     #[command(flatten)]
     rest: config::RestOptions,
     #[command(flatten)]
+    operations: OperationsOptions,
+    #[command(flatten)]
     time: TimeOptions,
 }
 
@@ -88,6 +100,7 @@ pub async fn both(options: Both) -> Result<(), Error> {
     let stop = stop_signal()?;
     let grpc = bind_grpc(&options.grpc).await?;
     let rest = bind_rest(&options.rest).await?;
+    let operations = Operations::bind(&options.operations).await?;
     let app = open(&options.store, &options.repositories).await?;
     info!(?options, "starting");
 
@@ -95,7 +108,10 @@ pub async fn both(options: Both) -> Result<(), Error> {
     let grpc_url = GrpcUrl::from(within_reach(grpc.address));
     announce(&[Listening::Grpc(grpc.address), Listening::Rest(rest.address)]);
     servers.add_rest(rest, &options.rest, &[grpc_url], &options.time);
-    servers.add_grpc(grpc, app, &options.grpc, &options.time);
+    let readiness = servers.add_grpc(grpc, app.clone(), &options.grpc, &options.time);
+    if let Some(operations) = operations {
+        servers.add_operations(operations, Subject::Server { app, readiness }, &stop);
+    }
     servers.run(&stop).await
 }
 
@@ -103,12 +119,16 @@ pub async fn both(options: Both) -> Result<(), Error> {
 pub async fn grpc(options: GrpcAlone) -> Result<(), Error> {
     let stop = stop_signal()?;
     let grpc = bind_grpc(&options.grpc).await?;
+    let operations = Operations::bind(&options.operations).await?;
     let app = open(&options.store, &options.repositories).await?;
     info!(?options, "starting");
 
     let mut servers = Servers::new(options.time.drain_timeout);
     announce(&[Listening::Grpc(grpc.address)]);
-    servers.add_grpc(grpc, app, &options.grpc, &options.time);
+    let readiness = servers.add_grpc(grpc, app.clone(), &options.grpc, &options.time);
+    if let Some(operations) = operations {
+        servers.add_operations(operations, Subject::Server { app, readiness }, &stop);
+    }
     servers.run(&stop).await
 }
 
@@ -116,11 +136,21 @@ pub async fn grpc(options: GrpcAlone) -> Result<(), Error> {
 pub async fn rest(options: RestAlone) -> Result<(), Error> {
     let stop = stop_signal()?;
     let rest = bind_rest(&options.rest).await?;
+    let operations = Operations::bind(&options.operations).await?;
     info!(?options, "starting");
 
     let mut servers = Servers::new(options.time.drain_timeout);
+    let grpc_urls = &options.targets.grpc_url;
     announce(&[Listening::Rest(rest.address)]);
-    servers.add_rest(rest, &options.rest, &options.targets.grpc_url, &options.time);
+    servers.add_rest(rest, &options.rest, grpc_urls, &options.time);
+    if let Some(operations) = operations {
+        let urls: Vec<String> = grpc_urls.iter().map(ToString::to_string).collect();
+        let subject = Subject::sidecar(&urls).map_err(|error| Error::Server {
+            server: OPERATIONS,
+            source: error.into(),
+        })?;
+        servers.add_operations(operations, subject, &stop);
+    }
     servers.run(&stop).await
 }
 
@@ -199,6 +229,30 @@ async fn bind(setting: &'static str, address: SocketAddr) -> Result<Bound, Error
     Ok(Bound { listener, address })
 }
 
+/// What errors call the port for operations.
+const OPERATIONS: &str = "port for operations";
+
+/// The port for operations, and what is told there from now on.
+struct Operations {
+    bound: Bound,
+    recorder: Recorder,
+}
+
+impl Operations {
+    /// Takes the address and begins to keep metrics, if they are asked for.
+    async fn bind(options: &OperationsOptions) -> Result<Option<Self>, Error> {
+        let Some(address) = options.metrics_listen else {
+            return Ok(None);
+        };
+        let bound = bind("--metrics-listen", address).await?;
+        let recorder = metrics::install().map_err(|error| Error::Server {
+            server: OPERATIONS,
+            source: error.into(),
+        })?;
+        Ok(Some(Self { bound, recorder }))
+    }
+}
+
 /// The address by which this machine reaches its own listener: "any address" is none that can be called.
 pub fn within_reach(listening: SocketAddr) -> SocketAddr {
     let address = match listening.ip() {
@@ -216,6 +270,8 @@ pub enum Listening {
     Grpc(SocketAddr),
     /// The REST sidecar.
     Rest(SocketAddr),
+    /// The port for operations.
+    Operations(SocketAddr),
 }
 
 /// Tells where to call.
@@ -224,6 +280,9 @@ pub fn announce(servers: &[Listening]) {
         match server {
             Listening::Grpc(address) => console::say(format_args!("gRPC listens on {address}")),
             Listening::Rest(address) => console::say(format_args!("REST listens on http://{address}/api/v4")),
+            Listening::Operations(address) => {
+                console::say(format_args!("metrics listen on http://{address}"))
+            }
         }
     }
 }
@@ -269,15 +328,36 @@ impl Servers {
         }
     }
 
-    /// Starts the gRPC server. Whatever calls it must have been added before, so as to be stopped before.
-    pub fn add_grpc(&mut self, bound: Bound, app: App, options: &config::GrpcOptions, time: &TimeOptions) {
+    /// Starts the gRPC server; answers where it says whether it serves. Whatever calls it must have been added before, so as
+    /// to be stopped before.
+    pub fn add_grpc(
+        &mut self,
+        bound: Bound,
+        app: App,
+        options: &config::GrpcOptions,
+        time: &TimeOptions,
+    ) -> Readiness {
+        let readiness = Readiness::default();
         let options = server::Options {
             max_message_bytes: options.max_message_bytes.get(),
             request_timeout: time.request_timeout,
             drain_timeout: time.drain_timeout,
+            readiness: readiness.clone(),
         };
         self.add("gRPC server", |stop| {
             server::serve(bound.listener, app, options, stop)
+        });
+        readiness
+    }
+
+    /// Starts the port for operations, and tells where it is. It tells of the others, so it is added last and stopped last;
+    /// `stopping` is cancelled when the process is told to stop.
+    fn add_operations(&mut self, operations: Operations, subject: Subject, stopping: &CancellationToken) {
+        let Operations { bound, recorder } = operations;
+        announce(&[Listening::Operations(bound.address)]);
+        let stopping = stopping.clone();
+        self.add(OPERATIONS, |stop| {
+            operations::serve(bound.listener, subject, recorder, stopping, stop)
         });
     }
 

@@ -12,11 +12,12 @@ mod event;
 mod gate;
 mod job;
 mod merge_request;
-mod metadata;
+pub mod metadata;
 mod page_token;
 mod protection;
 mod repository;
 pub mod request;
+mod rpc;
 mod status;
 mod token;
 

@@ -5,17 +5,24 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::{HeaderValue, Request, Response};
+use http_body_util::BodyExt as _;
 use tokio::time::timeout;
-use tonic::body::Body;
-use tower::{Layer, Service};
+use tonic::{
+    body::Body,
+    codegen::{Body as HttpBody, Bytes},
+};
+use tower::{BoxError, Layer, Service};
 use tower_http::catch_panic::ResponseForPanic;
 use tracing::Instrument as _;
 
-use super::status::refuse;
+use super::{
+    rpc::{self, Served},
+    status::refuse,
+};
 use crate::domain::{
     error::{Error, Reason},
     wait::WAIT_MAX,
@@ -79,7 +86,7 @@ impl Surroundings {
     }
 }
 
-/// Gives every request its id and its span.
+/// Gives every request its id and its span, and tells when it has ended.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RequestLayer;
 
@@ -101,10 +108,11 @@ impl<S, B, R> Service<Request<B>> for RequestService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
+    R: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Response = Response<R>;
+    type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -117,8 +125,9 @@ where
             rpc.method = request.uri().path(),
             request.id = id,
             caller.id = tracing::field::Empty,
+            rpc.code = tracing::field::Empty,
         );
-        let started = Instant::now();
+        let mut served = Served::begin(rpc::find(request.uri().path()), span.clone());
         let header = HeaderValue::from_str(&id).ok();
         let answer = {
             let _entered = span.enter();
@@ -126,20 +135,19 @@ where
         };
         let serve = async move {
             let mut response = answer.await?;
-            let code = response
-                .headers()
-                .get("grpc-status")
-                .and_then(|value| value.to_str().ok());
-            tracing::info!(
-                // A status that comes behind the body is not known yet; before it only refusals are sent.
-                rpc.code = code.unwrap_or("0"),
-                elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-                "served"
-            );
             if let Some(header) = header {
                 response.headers_mut().insert(REQUEST_ID, header);
             }
-            Ok(response)
+            // Before the body only refusals come; else the status is behind it. The call has ended when the body has.
+            served.note(response.headers());
+            Ok(response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        served.note(trailers);
+                    }
+                    frame
+                }))
+            }))
         };
         Box::pin(CURRENT.scope(id, serve.instrument(span)))
     }

@@ -1,10 +1,15 @@
 //! What every answer has, whoever made it: ids, timing, CORS, the log line (contract 3.7).
 
-use std::time::Instant;
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use axum::{extract::Request, middleware::Next, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tracing::{Instrument, Span, field};
+
+use crate::metrics::{self, UnderWay};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_RUNTIME: HeaderName = HeaderName::from_static("x-runtime");
@@ -16,35 +21,95 @@ const EXPOSED: &str = "Link, X-Total, X-Total-Pages, X-Per-Page, X-Page, X-Next-
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub HeaderValue);
 
-/// Names the path in the log by its pattern: the path itself is the client's, and its query may hold a token.
-pub(super) fn record_route(pattern: &'static str) {
-    Span::current().record("route", pattern);
+/// The route that was found for a request, by which logs and metrics name its path: the path itself is the client's, and
+/// its query may hold a token.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Routed(Arc<OnceLock<&'static str>>);
+
+impl Routed {
+    /// The route has this pattern.
+    pub(super) fn to(&self, pattern: &'static str) {
+        // Once for each request.
+        let _ = self.0.set(pattern);
+    }
+
+    fn pattern(&self) -> &'static str {
+        self.0.get().copied().unwrap_or("unknown")
+    }
+}
+
+/// Where a client went away before it was answered: no status of HTTP, but widely used in logs.
+const CLIENT_WENT_AWAY: u16 = 499;
+
+/// A request that is being served. When this is dropped it has ended: it is logged and counted then, once.
+struct Served {
+    method: &'static str,
+    routed: Routed,
+    span: Span,
+    begun: Instant,
+    status: u16,
+    _counted: UnderWay,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        let route = self.routed.pattern();
+        metrics::http_ended(self.method, route, self.status, took);
+        self.span.record("http.route", route);
+        self.span.record("http.response.status_code", self.status);
+        self.span
+            .in_scope(|| tracing::info!(elapsed_us = micros(took), "served"));
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The method, if it is one that means anything here: a client can make up others.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// Runs the request in a span of its own and completes the answer's headers.
 pub(super) async fn around(mut request: Request, next: Next) -> Response {
-    let start = Instant::now();
+    let begun = Instant::now();
     let id = request_id(request.headers());
+    let method = known(request.method());
     let span = tracing::info_span!(
         "rest",
-        method = %request.method(),
-        route = field::Empty,
-        request_id = id.to_str().unwrap_or_default(),
-        status = field::Empty,
-        latency_us = field::Empty,
+        http.request.method = method,
+        http.route = field::Empty,
+        request.id = id.to_str().unwrap_or_default(),
+        http.response.status_code = field::Empty,
     );
+    let routed = Routed::default();
+    let mut served = Served {
+        method,
+        routed: routed.clone(),
+        span: span.clone(),
+        begun,
+        status: CLIENT_WENT_AWAY,
+        _counted: metrics::http_begun(),
+    };
     let cors = Cors::of(&request);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).instrument(span.clone()).await;
+    request.extensions_mut().insert(routed);
+    let mut response = next.run(request).instrument(span).await;
+    served.status = response.status().as_u16();
+    drop(served);
 
-    let latency = start.elapsed();
-    span.record("status", response.status().as_u16());
-    span.record(
-        "latency_us",
-        u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-    );
-    span.in_scope(|| tracing::debug!("answered"));
-
+    let latency = begun.elapsed();
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, id);
     if let Ok(runtime) = HeaderValue::from_str(&format!("{:.6}", latency.as_secs_f64())) {

@@ -56,7 +56,7 @@ use self::{
     caller::Caller,
     client::Backend,
     error::Failure,
-    frame::RequestId,
+    frame::{RequestId, Routed},
     params::Params,
     protected_environment::Level::{Group, Project},
     route::{Handler, Route},
@@ -261,7 +261,9 @@ impl Sidecar {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let (route, segments) = route::find(ROUTES, &parts.method, path).ok_or_else(Failure::no_route)?;
-        frame::record_route(route.pattern);
+        if let Some(routed) = parts.extensions.get::<Routed>() {
+            routed.to(route.pattern);
+        }
 
         let body = body::read(&parts.method, &parts.headers, body, self.body_limits).await;
         let mut params = query(&parts.uri);

@@ -95,6 +95,32 @@ pub enum StoreError {
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// A pool of connections as it is at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// What it is for.
+    pub name: &'static str,
+    /// Open connections that nobody uses.
+    pub idle: u32,
+    /// Open connections that are used.
+    pub in_use: u32,
+    /// The most that are opened.
+    pub max: u32,
+}
+
+/// What waits to be done in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deployments that are due to be linked, counted up to one past [`TOTAL_MAX`](crate::domain::page::TOTAL_MAX).
+    pub links_due: i64,
+    /// Those that will be due again later, counted likewise.
+    pub links_put_off: i64,
+    /// Since when the first of the due ones has been so.
+    pub oldest_due: Option<Time>,
+    /// Answers to requests that are to be forgotten, counted likewise.
+    pub answers_expired: i64,
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
@@ -735,6 +761,15 @@ pub trait Store: Send + Sync + 'static {
         environment: EnvironmentId,
         shipped: &Shipped,
     ) -> Result<Vec<MergeRequestIid>>;
+
+    /// The engine's name.
+    fn engine(&self) -> &'static str;
+
+    /// The pools of connections as they are now.
+    fn pools(&self) -> Vec<PoolState>;
+
+    /// What waits to be done in the background.
+    async fn backlog(&self, now: Time) -> Result<Backlog>;
 
     /// Whether other servers may be at work on the same store.
     fn is_shared(&self) -> bool;

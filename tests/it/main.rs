@@ -23,6 +23,8 @@ mod job_tokens;
 mod jobs;
 mod links;
 mod members;
+mod moving;
+mod operations;
 mod pooler;
 mod replicas;
 mod repository;

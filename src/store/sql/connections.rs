@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant as Moment},
 };
 
 use async_trait::async_trait;
@@ -19,7 +19,10 @@ use super::{
     failed,
     seam::{Class, Opening, Openings},
 };
-use crate::store::{Result, StoreError};
+use crate::{
+    metrics::{self, Outcome, Wanted},
+    store::{PoolState, Result, StoreError},
+};
 
 /// How often a change is tried when other transactions are in the way, or connections break.
 const ATTEMPTS: usize = 4;
@@ -114,7 +117,16 @@ pub enum Ended<T> {
 impl<DB: Db> Connections<DB> {
     /// A connection for reading; `reading!` is how to use it.
     pub async fn reader(&self) -> Result<PoolConnection<DB>> {
-        self.reader.acquire().await.map_err(failed::<DB>)
+        acquire(&self.reader, Wanted::Reader).await
+    }
+
+    /// The pools, by what they are for.
+    pub fn pools(&self) -> Vec<PoolState> {
+        // Options are made once for each pool.
+        if Arc::ptr_eq(&self.writer.connect_options(), &self.reader.connect_options()) {
+            return vec![state_of("shared", &self.writer)];
+        }
+        vec![state_of("writer", &self.writer), state_of("reader", &self.reader)]
     }
 
     /// How to begin reading; none: as it is.
@@ -156,6 +168,7 @@ impl<DB: Db> Connections<DB> {
             match self.write_once(work).await {
                 Ended::Without(Err(StoreError::Conflict(_) | StoreError::Lost(_))) if attempt < ATTEMPTS => {
                     attempt += 1;
+                    metrics::transaction_retried();
                 }
                 ended => return ended,
             }
@@ -163,15 +176,22 @@ impl<DB: Db> Connections<DB> {
     }
 
     async fn write_once<W: Work<DB>>(&self, work: &W) -> Ended<W::Output> {
-        let mut connection = match self.writer.acquire().await {
+        let mut connection = match acquire(&self.writer, Wanted::Writer).await {
             Ok(connection) => connection,
-            Err(error) => return Ended::Without(Err(failed::<DB>(error))),
+            Err(error) => return Ended::Without(Err(error)),
         };
         let mut told = Told::default();
         let mut perhaps = false;
+        let begun = Moment::now();
         let outcome = self
             .transact(&mut connection, work, &mut told, &mut perhaps)
             .await;
+        let came_of_it = match &outcome {
+            // The transaction would have been known as a possible commit.
+            Ok(_) if !perhaps => Outcome::RolledBack,
+            outcome => outcome_of(outcome),
+        };
+        metrics::transaction_ended(came_of_it, begun.elapsed());
         self.look_at(&mut connection, &outcome);
         if perhaps {
             Ended::Perhaps(outcome, told)
@@ -235,6 +255,48 @@ impl<DB: Db> Connections<DB> {
     }
 }
 
+/// A connection of a pool.
+async fn acquire<DB: Db>(pool: &Pool<DB>, wanted: Wanted) -> Result<PoolConnection<DB>> {
+    let begun = Moment::now();
+    let acquired = pool.acquire().await.map_err(failed::<DB>);
+    metrics::connection_waited(wanted, begun);
+    acquired
+}
+
+/// A pool as it is now.
+fn state_of<DB: Db>(name: &'static str, pool: &Pool<DB>) -> PoolState {
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    PoolState {
+        name,
+        idle,
+        // The two are not read at one moment.
+        in_use: pool.size().saturating_sub(idle),
+        max: pool.options().get_max_connections(),
+    }
+}
+
+/// What came of it, for who counts.
+pub fn outcome_of<T>(result: &Result<T>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Done,
+        Err(StoreError::Refused(_)) => Outcome::Refused,
+        Err(StoreError::Conflict(_)) => Outcome::Conflict,
+        Err(
+            StoreError::Unavailable(_)
+            | StoreError::Unreachable(_)
+            | StoreError::Timeout(_)
+            | StoreError::Lost(_),
+        ) => Outcome::Unavailable,
+        Err(StoreError::OutcomeUnknown(_)) => Outcome::Unknown,
+        Err(
+            StoreError::Inconsistent { .. }
+            | StoreError::Schema(_)
+            | StoreError::Migration(_)
+            | StoreError::Other(_),
+        ) => Outcome::Failed,
+    }
+}
+
 /// What is read on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
@@ -252,6 +314,7 @@ macro_rules! reading {
         let mut again = true;
         loop {
             let mut connection = connections.reader().await?;
+            let begun = std::time::Instant::now();
             let answer = 'read: {
                 let mut transaction;
                 let $connection = match connections.opening($crate::store::sql::connections::Reads::$reads) {
@@ -266,6 +329,10 @@ macro_rules! reading {
                 };
                 connections.within($read).await
             };
+            $crate::metrics::read_ended(
+                $crate::store::sql::connections::outcome_of(&answer),
+                begun.elapsed(),
+            );
             if connections.is_lost(&mut connection, &answer) && again {
                 again = false;
                 continue;

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use sqlx::FromRow;
 
 use super::{
-    Db, Keep, Lock, Work, commit, deployment, environment,
+    Db, Keep, Lock, Work, commit, count, deployment, environment,
     event::Told,
     failed, ledger,
-    row::{inconsistent, millis},
+    row::{inconsistent, millis, time},
     seam::{Stmt, sql},
 };
 use crate::{
@@ -76,6 +76,30 @@ pub async fn due<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<O
         Some(row) => read::<DB>(connection, row).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// How many deployments are due to be linked, and how many will be later.
+pub async fn waiting<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<(i64, i64)> {
+    let now = millis(now);
+    let due = count::<DB>(&mut *connection, |stmt| {
+        stmt.push_bind(" FROM link_work WHERE due_at <= ", now)
+    });
+    let due = due.await?;
+    let later = count::<DB>(connection, |stmt| {
+        stmt.push_bind(" FROM link_work WHERE due_at > ", now)
+    });
+    Ok((due, later.await?))
+}
+
+/// Since when the first deployment that is due to be linked has been so.
+pub async fn oldest_due<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<Option<Time>> {
+    let row = sql::<DB>("SELECT due_at FROM link_work WHERE due_at <= $1 ORDER BY due_at LIMIT 1")
+        .bind(millis(now))
+        .optional::<(i64,)>(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    row.map(|(due_at,)| time("link_work", "due_at", 0, due_at))
+        .transpose()
 }
 
 async fn read<DB: Db>(connection: &mut DB::Connection, row: LinkRow) -> Result<Due> {

@@ -63,8 +63,8 @@ use crate::{
         token::{SecretHash, Token},
     },
     store::{
-        Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Due, Lease, Linked, Position,
-        ProjectAnswer, ProjectState, Result, Select, Store, StoreError, Terms, Wanted,
+        Backlog, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Due, Lease, Linked,
+        PoolState, Position, ProjectAnswer, ProjectState, Result, Select, Store, StoreError, Terms, Wanted,
         wake::{Subscription, Wake},
     },
 };
@@ -157,6 +157,17 @@ async fn count<DB: Db>(
         .push_bind(" LIMIT ", TOTAL_MAX + 1)
         .push(") AS counted");
     Ok(stmt.one::<(i64,)>(connection).await.map_err(failed::<DB>)?.0)
+}
+
+/// What waits to be done in the background.
+async fn backlog<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<Backlog> {
+    let (links_due, links_put_off) = link::waiting::<DB>(&mut *connection, now).await?;
+    Ok(Backlog {
+        links_due,
+        links_put_off,
+        oldest_due: link::oldest_due::<DB>(&mut *connection, now).await?,
+        answers_expired: request::expired::<DB>(connection, now).await?,
+    })
 }
 
 #[async_trait]
@@ -542,6 +553,20 @@ impl<DB: Db> Store for SqlStore<DB> {
 
     fn subscribe(&self, projects: &[ProjectId]) -> Subscription {
         self.wake.subscribe(projects.iter().copied())
+    }
+
+    fn engine(&self) -> &'static str {
+        <DB as seam::Driver>::NAME
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        self.connections.pools()
+    }
+
+    async fn backlog(&self, now: Time) -> Result<Backlog> {
+        reading!(self.connections, AtOneMoment, |connection| backlog::<DB>(
+            connection, now
+        ))
     }
 
     async fn ping(&self) -> Result<()> {

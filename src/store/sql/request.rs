@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 
 use super::{
-    Db, Keep, Lock, Work,
+    Db, Keep, Lock, Work, count,
     event::Told,
     failed,
     row::{RequestRow, millis},
@@ -73,6 +73,14 @@ pub async fn remember<DB: Db, A>(
         return Err(StoreError::Conflict(sqlx::Error::RowNotFound));
     }
     Ok(())
+}
+
+/// How many answers are older than they are kept.
+pub async fn expired<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<i64> {
+    count::<DB>(connection, |stmt| {
+        stmt.push_bind(" FROM requests WHERE created_at <= ", millis(now - KEPT))
+    })
+    .await
 }
 
 /// Forgets answers that are older than they are kept.
