@@ -184,7 +184,7 @@ async fn an_import_that_is_killed_goes_on_where_it_was_and_is_not_served_before(
     }
     let world = stock::something_of_everything(Engine::Sqlite).await;
     let from = &world.server.place;
-    stock::multiply(&from.file(), 40_000).await;
+    stock::multiply(&from.file(), 15_000).await;
     let file = from.folder.path().join("export.jsonl");
     let file = file.to_str().unwrap();
     done(&gatehouse(from, &["export", file]));

@@ -91,7 +91,7 @@ async fn protect(world: &World, kim: i64) {
     let server = &world.server;
     for (container, name) in [
         (in_project("acme/web"), "production"),
-        (in_group("acme"), "development"),
+        (in_group("acme"), "other"),
     ] {
         let request = pb::ProtectEnvironmentRequest {
             container: Some(container),
@@ -182,6 +182,13 @@ async fn jobs_and_commits(world: &World) {
         paused: false,
         online: Some(true),
     });
+    let at = pb::LocalTime {
+        time: Some(prost_types::Timestamp {
+            seconds: 1_600_000_000,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
     let request = pb::CreateDeploymentRequest {
         request_id: "build-664".into(),
         commits: vec![pb::Commit {
@@ -190,8 +197,10 @@ async fn jobs_and_commits(world: &World) {
             message: LONG.into(),
             author_name: "Kim".into(),
             author_email: "kim@example.com".into(),
+            authored_at: Some(at),
             committer_name: "Kim".into(),
             committer_email: "kim@example.com".into(),
+            committed_at: Some(at),
             ..Default::default()
         }],
         ..job::announcing(world.project.id, "testing", draft)
@@ -205,7 +214,7 @@ async fn jobs_and_commits(world: &World) {
     let mut jobs = server.jobs(&world.developer);
     jobs.create_job_token(token).await.unwrap();
     // One whose merge requests are linked: the first one there, by the branch.
-    world.record("canary", S::Success).await;
+    world.record("dev", S::Success).await;
 }
 
 /// Multiplies what the SQLite store in `file` holds, which something of everything is in: so many deployments, in four
