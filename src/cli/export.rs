@@ -50,7 +50,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         let draft = Draft::of(&options.file)?;
         let out = BufWriter::with_capacity(BUFFER, draft.file());
         let export = moving::export(&location, stamp, out, shown.told());
-        let trailer = unless_stopped(async { export.await.map_err(Error::Export) }).await?;
+        let trailer = Box::pin(unless_stopped(async { export.await.map_err(Error::Export) })).await?;
         draft.publish()?;
         trailer
     };

@@ -137,7 +137,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Apply(options)) => apply::run(options).await,
         Some(Command::Token(command)) => token::run(command).await,
         Some(Command::Migrate(options)) => migrate::run(options).await,
-        Some(Command::Export(options)) => export::run(options).await,
+        Some(Command::Export(options)) => Box::pin(export::run(options)).await,
         Some(Command::Import(options)) => import::run(options).await,
         Some(Command::Backup(options)) => backup::run(options).await,
         Some(Command::Healthcheck(options)) => healthcheck::run(options).await,

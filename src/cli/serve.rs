@@ -281,7 +281,7 @@ pub fn announce(servers: &[Listening]) {
             Listening::Grpc(address) => console::say(format_args!("gRPC listens on {address}")),
             Listening::Rest(address) => console::say(format_args!("REST listens on http://{address}/api/v4")),
             Listening::Operations(address) => {
-                console::say(format_args!("metrics listen on http://{address}"))
+                console::say(format_args!("metrics listen on http://{address}"));
             }
         }
     }

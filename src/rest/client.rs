@@ -82,7 +82,7 @@ impl Backend {
         let serving = self.servers.iter().filter(|server| server.serves());
         let count = serving.clone().count();
         let server = match count {
-            0 => self.servers.iter().nth(turn % self.servers.len()),
+            0 => self.servers.get(turn % self.servers.len()),
             // Two turns each: one for each of its channels. One may have gone down meanwhile.
             count => serving.clone().nth(turn / 2 % count),
         };

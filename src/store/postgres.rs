@@ -135,11 +135,9 @@ impl Settings {
         let limits = match self.pooler {
             // Set once for each connection.
             Pooler::None => String::new(),
-            Pooler::Transaction => self
-                .limits()
-                .iter()
-                .map(|(name, millis)| format!("; SET LOCAL {name} = {millis}"))
-                .collect(),
+            Pooler::Transaction => self.limits().iter().fold(String::new(), |set, (name, millis)| {
+                set + &format!("; SET LOCAL {name} = {millis}")
+            }),
         };
         let moment = Opening::new(&format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{limits}"
@@ -235,10 +233,10 @@ pub async fn open(settings: &Settings) -> Result<Opened> {
     // What comes of a farewell is of no interest.
     let _ = connection.close().await;
     let connections = settings.connections(&settings.primary);
-    let replica = match &settings.replica {
-        None => None,
-        Some(place) => Some(open_replica(settings, place)),
-    };
+    let replica = settings
+        .replica
+        .as_ref()
+        .map(|place| open_replica(settings, place));
     let (outbox, closing) = (Outbox::default(), CancellationToken::new());
     let wake = Wake::with_outbox(outbox.clone());
     let word = Word {

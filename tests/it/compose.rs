@@ -349,7 +349,7 @@ impl Machine {
         reason = "a check is repeated after a while, as it would be"
     )]
     fn healthy(&self, service: &Service) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !self.is_healthy(service) {
             assert!(
                 Instant::now() < deadline,

@@ -5,6 +5,7 @@
     clippy::expect_used,
     reason = "a test may fail by panicking"
 )]
+#![expect(clippy::print_stdout, reason = "what is skipped and what is measured is told")]
 
 mod authz;
 mod changes;

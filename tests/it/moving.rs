@@ -207,23 +207,17 @@ async fn an_import_that_is_killed_goes_on_where_it_was_and_is_not_served_before(
             }
             tokio::task::yield_now().await;
         };
-        match ended {
-            Some(status) => {
-                assert!(status.success());
-                break;
-            }
-            None => {
-                import.kill().unwrap();
-                import.wait().unwrap();
-                kills += 1;
-                let refused = gatehouse(&place, &["grpc", "--grpc-listen", "127.0.0.1:0"]);
-                assert_eq!(refused.status.code(), Some(1));
-                assert!(
-                    String::from_utf8_lossy(&refused.stderr).contains("not complete"),
-                    "{refused:?}"
-                );
-            }
+        if let Some(status) = ended {
+            assert!(status.success());
+            break;
         }
+        import.kill().unwrap();
+        import.wait().unwrap();
+        kills += 1;
+        let refused = gatehouse(&place, &["grpc", "--grpc-listen", "127.0.0.1:0"]);
+        assert_eq!(refused.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(told.contains("not complete"), "{told}");
     }
     assert!(kills > 1, "it was too quick");
     let (there, _) = export(&place.location()).await;

@@ -242,6 +242,10 @@ impl Line {
     }
 
     /// Adds a whole number, or yes or no, or a text, or nothing.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "they are numbers and borrowed texts"
+    )]
     pub fn plain(&mut self, value: Option<impl Serialize>) -> Result<(), io::Error> {
         self.add(&value)
     }

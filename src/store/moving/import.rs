@@ -151,7 +151,7 @@ fn check<R: Read>(
     while let Some(item) = reader.next()? {
         match item {
             Item::Begin(begun) => table = begun.name,
-            Item::Row(_) if reader.rows() % CHECKED != 0 => {}
+            Item::Row(_) if !reader.rows().is_multiple_of(CHECKED) => {}
             Item::Row(_) | Item::End(_) => {
                 if !send(messages, Message::Checked(table, reader.bytes(), size)) {
                     return Ok(());

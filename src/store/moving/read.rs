@@ -177,9 +177,10 @@ impl<R: BufRead> Reader<R> {
     /// Reads the next line; none: the export was complete.
     pub fn next(&mut self) -> Result<Option<Item>, ReadError> {
         if self.complete {
-            return match self.advance()? {
-                true => Err(self.wrong("there is more behind the end of the export")),
-                false => Ok(None),
+            return if self.advance()? {
+                Err(self.wrong("there is more behind the end of the export"))
+            } else {
+                Ok(None)
             };
         }
         if !self.advance()? {

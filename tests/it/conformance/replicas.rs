@@ -1,5 +1,7 @@
 //! What servers that share a store need: leases, positions, forgetting in the background.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use gatehouse::{
     domain::{deployment::DeploymentStatus, directory::Visibility, id::ProjectId},
@@ -31,7 +33,7 @@ pub async fn of_many_who_reach_for_a_lease_one_gets_it(ledger: &Ledger) {
     for _ in 0..5 {
         let seen = ledger.store.lease_find("work").await.unwrap();
         let reaching = (0..6).map(|server| {
-            let (store, seen) = (ledger.store.clone(), seen.clone());
+            let (store, seen) = (Arc::clone(&ledger.store), seen.clone());
             tokio::spawn(async move { store.lease_take("work", &server.to_string(), seen).await.unwrap() })
         });
         let mut taken = 0;

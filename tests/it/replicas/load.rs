@@ -32,7 +32,7 @@ const CLIENTS: usize = 8;
 /// How long a client waits for an answer before it asks again.
 const ANSWERED_IN: Duration = Duration::from_secs(4);
 /// How long it goes on to ask. Service has to be back by then.
-const BACK_IN: Duration = Duration::from_secs(60);
+const BACK_IN: Duration = Duration::from_mins(1);
 
 /// What was acknowledged of one deployment.
 #[derive(Debug, Clone)]

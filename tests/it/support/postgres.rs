@@ -232,7 +232,7 @@ impl Cluster {
     /// Waits until it takes connections.
     #[expect(clippy::disallowed_methods, reason = "nothing tells when it does")]
     pub fn ready(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let socket = self.folder.path().join(format!(".s.PGSQL.{}", self.port));
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             assert!(Instant::now() < deadline, "the database never took a connection");
@@ -319,7 +319,7 @@ fn is_root() -> bool {
 #[expect(clippy::disallowed_methods, reason = "nothing tells when it does")]
 pub async fn ready(url: &str) {
     let options: PgConnectOptions = url.parse().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while let Err(error) = PgConnection::connect_with(&options).await {
         assert!(
             Instant::now() < deadline,
@@ -347,13 +347,12 @@ impl Shared {
     }
 
     async fn start() -> Self {
-        let (base, cluster) = match env::var("TEST_POSTGRES_URL") {
-            Ok(url) => (url.rsplit_once('/').unwrap().0.to_owned(), None),
-            Err(_) => {
-                let cluster = Cluster::start(0, false);
-                ready(&cluster.url("postgres")).await;
-                (cluster.url("").trim_end_matches('/').to_owned(), Some(cluster))
-            }
+        let (base, cluster) = if let Ok(url) = env::var("TEST_POSTGRES_URL") {
+            (url.rsplit_once('/').unwrap().0.to_owned(), None)
+        } else {
+            let cluster = Cluster::start(0, false);
+            ready(&cluster.url("postgres")).await;
+            (cluster.url("").trim_end_matches('/').to_owned(), Some(cluster))
         };
         let template = format!("gatehouse_template_{}", std::process::id());
         let shared = Self {
