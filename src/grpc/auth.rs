@@ -1,4 +1,4 @@
-//! Authentication, once for every call: metadata in, [`Caller`](crate::domain::access::Caller) out.
+//! Authentication, once for every call: metadata in, [`Caller`] out.
 //!
 //! Health checks and reflection are open; everything else needs a token. Which scope a method takes is told by its name:
 //! what begins with `Get`, `List`, `Watch`, `Wait` or `Explain`, and `WhoAmI`, reads.
