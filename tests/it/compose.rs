@@ -12,6 +12,7 @@ use std::{
 };
 
 use serde_yaml_ng::Value;
+use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -306,11 +307,10 @@ impl Machine {
         let mut command = match words[0].as_str() {
             "gatehouse" => Command::new(env!("CARGO_BIN_EXE_gatehouse")),
             "pg_isready" => {
-                let mut command = Command::new(programs().unwrap().join("pg_isready"));
-                command
-                    .env("PGHOST", "127.0.0.1")
-                    .env("PGPORT", self.port("postgres:5432").to_string());
-                command
+                // The container's first start has another server for a while, which is on the socket only.
+                let over_tcp = words.windows(2).any(|pair| pair == ["--host", "127.0.0.1"]);
+                assert!(over_tcp, "{}: it has to be asked over TCP", service.name);
+                Command::new(programs().unwrap().join("pg_isready"))
             }
             other => panic!("{}: what is {other}?", service.name),
         };
@@ -320,9 +320,7 @@ impl Machine {
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         if words[0] == "pg_isready" {
-            command
-                .env("PGHOST", "127.0.0.1")
-                .env("PGPORT", self.port("postgres:5432").to_string());
+            command.env("PGPORT", self.port("postgres:5432").to_string());
         } else {
             let environment = service.environment();
             command.envs(
@@ -446,13 +444,16 @@ impl Machine {
         }
     }
 
+    fn grpc_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port("gatehouse-1:50051"))
+    }
+
     /// Runs a client command against one of the gRPC servers.
     fn gatehouse(&self, words: &str, token: &str) -> Output {
-        let url = format!("http://127.0.0.1:{}", self.port("gatehouse-1:50051"));
         let output = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
             .args(words.split_whitespace())
             .env("GATEHOUSE_TOKEN", token)
-            .env("GATEHOUSE_GRPC_URL", url)
+            .env("GATEHOUSE_GRPC_URL", self.grpc_url())
             .current_dir(self.folder.path())
             .output()
             .unwrap();
@@ -463,6 +464,12 @@ impl Machine {
     /// Runs lines of a shell as the README has them; answers what they print.
     fn shell(&self, lines: &str, token: &str) -> String {
         let api = format!("http://127.0.0.1:{}/api/v4", self.port("rest:8080"));
+        let program = Path::new(env!("CARGO_BIN_EXE_gatehouse")).parent().unwrap();
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let folders = [program.to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&others));
+        let path = std::env::join_paths(folders).unwrap();
         let output = Command::new("sh")
             .args([
                 "-euc",
@@ -473,6 +480,10 @@ impl Machine {
             ])
             .env("api", api)
             .env("TOKEN", token)
+            .env("PATH", path)
+            .env("GATEHOUSE_TOKEN", token)
+            .env("GATEHOUSE_GRPC_URL", self.grpc_url())
+            .current_dir(self.folder.path())
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -519,9 +530,14 @@ fn the_services_of_the_compose_file_answer_the_five_minute_tour() {
     let root = machine.secret("root_token");
 
     // An organisation, by the README's own commands.
-    let example = machine.gatehouse("apply --example", &root).stdout;
-    fs::write(machine.folder.path().join("organisation.toml"), example).unwrap();
-    machine.gatehouse("apply organisation.toml", &root);
+    machine.shell(block("## First start"), &root);
+    let bot = fs::read_to_string(machine.folder.path().join("deploy-bot.token")).unwrap();
+    let who = "curl --header \"PRIVATE-TOKEN: $TOKEN\" \"$api/user\"";
+    let told = answers(&machine.shell(who, bot.trim()));
+    assert!(
+        told[0].1 == 200 && told[0].0.contains("\"deploy-bot\""),
+        "{told:?}"
+    );
     let made = machine.gatehouse(
         "token create --user mika --name tour --scope api --expires-in-days 1",
         &root,
@@ -561,8 +577,8 @@ fn the_services_of_the_compose_file_answer_the_five_minute_tour() {
     machine.stop("rest");
 }
 
-#[test]
-fn servers_that_start_at_once_on_an_empty_store_make_one_administrator() {
+#[tokio::test]
+async fn servers_that_start_at_once_on_an_empty_store_make_one_administrator() {
     if !Engine::Postgres.is_here() {
         return;
     }
@@ -589,5 +605,10 @@ fn servers_that_start_at_once_on_an_empty_store_make_one_administrator() {
         assert_eq!(users[0].1, 200, "{users:?}");
         let user: serde_json::Value = serde_json::from_str(&users[0].0).unwrap();
         assert_eq!(user["username"], "root");
+        let url = machine.cluster.as_ref().unwrap().url("gatehouse");
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let counted = "SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM tokens)";
+        let there: (i64, i64) = sqlx::query_as(counted).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(there, (1, 1), "users and tokens");
     }
 }
