@@ -15,6 +15,7 @@ pub struct Options {
 
 /// Migrates the database, making it if it is not there. The administrator is left to the first start.
 pub async fn run(options: Options) -> Result<(), Error> {
+    options.store.goes_directly()?;
     let location = options.store.location()?;
     if let Location::Sqlite(_) = location {
         serve::make_folder(&options.store.data_dir)?;

@@ -86,7 +86,7 @@ pub struct StoreOptions {
     )]
     pub database_pooler: Pooler,
 
-    /// The most connections to PostgreSQL, beside two for word between servers
+    /// The most connections to PostgreSQL, beside one on which it listens
     #[arg(
         long,
         env = "GATEHOUSE_DATABASE_MAX_CONNECTIONS",
@@ -211,6 +211,18 @@ impl StoreOptions {
     /// Whether anything is kept in the data folder.
     pub fn keeps_files(&self) -> bool {
         self.root_token_file.is_none() || self.database_url.is_none()
+    }
+
+    /// Refuses a pooler that gives each transaction another connection: migrations are kept apart by a lock of the
+    /// connection, which behind one would be left to somebody else.
+    pub fn goes_directly(&self) -> Result<(), Error> {
+        match self.database_pooler {
+            Pooler::None => Ok(()),
+            Pooler::Transaction => Err(refused(
+                "--database-pooler",
+                "migrations go to PostgreSQL directly: name the server behind the pooler, and leave this away",
+            )),
+        }
     }
 
     fn sqlite(&self, file: PathBuf) -> Result<Location, Error> {

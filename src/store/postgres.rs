@@ -1,6 +1,6 @@
 //! PostgreSQL: options, pools, migrations, what its errors mean, and word from one server to the others.
 //!
-//! Three kinds of connections: those that read and write, one that hears what other servers did, and one that tells them.
+//! Two kinds of connections: those that read, write and tell other servers, and one that hears what those did.
 //! What is told is a nudge: who hears it reads the tables, and looks there now and then without being told.
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
@@ -71,7 +71,7 @@ pub struct Settings {
     pub replica: Option<PgConnectOptions>,
     /// What stands in between.
     pub pooler: Pooler,
-    /// The most connections that are open at once, beside two that carry word between servers.
+    /// The most connections that are open at once, beside the one that hears what other servers did.
     pub connections: u32,
     /// How long a call waits for a connection.
     pub acquire_timeout: Duration,
@@ -547,10 +547,12 @@ fn class(code: &str) -> Class {
         // serialization_failure, deadlock_detected, unique_violation, foreign_key_violation
         "40001" | "40P01" | "23505" | "23503" => Class::Conflict,
         // admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout, and a transaction that idled too long
-        "57P01" | "57P02" | "57P04" | "57P05" | "25P03" => Class::Gone,
+        // feature_not_supported: to write on a standby, or a prepared statement after a migration. Another connection may
+        // lead to the primary, and has prepared nothing.
+        "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "0A000" => Class::Gone,
         // query_canceled (the statement's time was up), cannot_connect_now, lock_not_available,
-        // read_only_sql_transaction
-        "57014" | "57P03" | "55P03" | "25006" => Class::Busy,
+        // object_not_in_prerequisite_state (the database takes no connections), read_only_sql_transaction
+        "57014" | "57P03" | "55P03" | "55000" | "25006" => Class::Busy,
         // connection exceptions; insufficient resources; who may connect, and to what; system errors
         code if code.starts_with("08") => Class::Gone,
         code if ["53", "28", "3D", "58"]
@@ -623,9 +625,11 @@ mod tests {
             ("23505", Class::Conflict),
             ("57P01", Class::Gone),
             ("57P02", Class::Gone),
+            ("0A000", Class::Gone),
             ("08006", Class::Gone),
             ("57014", Class::Busy),
             ("55P03", Class::Busy),
+            ("55000", Class::Busy),
             ("25006", Class::Busy),
             ("53100", Class::Busy),
             ("53300", Class::Busy),

@@ -8,7 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use gatehouse::pb::v1::{self as pb, deployment_service_client::DeploymentServiceClient};
+use gatehouse::{
+    pb::v1::{self as pb, deployment_service_client::DeploymentServiceClient},
+    rest::Options,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tonic::{Code, Status};
@@ -20,11 +23,12 @@ use crate::support::{
     Client, dial,
     engine::{Engine, Place},
     eventually, first_project,
-    postgres::{Cluster, Shape, ready},
+    postgres::{Cluster, Shape, give, ready},
     process::Process,
     project_id,
     proxy::Proxy,
     reason,
+    rest::{Ask, RestServer},
 };
 
 const PASSWORD: &str = "a-password-that-is-never-shown";
@@ -39,21 +43,39 @@ fn free_port() -> u16 {
 
 /// What `gatehouse COMMAND` says when it cannot begin.
 fn refusal(command: &str, url: &str, folder: &Path) -> String {
+    refusal_with(command, url, folder, &[])
+}
+
+/// The same with these variables set.
+fn refusal_with(command: &str, url: &str, folder: &Path, variables: &[(&str, &str)]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
         .args([command, "--data-dir"])
         .arg(folder)
         .env("GATEHOUSE_DATABASE_URL", url)
         .env("GATEHOUSE_GRPC_LISTEN", "127.0.0.1:0")
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{command} {url}: {told}");
     assert!(!told.contains(PASSWORD), "{told}");
-    told
+    // Whatever was logged before, the error is one line, and the last.
+    let errors = told.lines().filter(|line| line.starts_with("error: ")).count();
+    let last = told.lines().last().unwrap_or_default();
+    assert!(errors == 1 && last.starts_with("error: "), "{told}");
+    last.to_owned()
 }
 
-#[test]
-fn a_database_that_cannot_be_used_is_told_in_one_sentence() {
+/// Tells a cluster by its socket.
+async fn execute(cluster: &Cluster, statements: &[&'static str]) {
+    let mut connection = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    for statement in statements {
+        connection.execute(*statement).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_that_cannot_be_used_is_told_in_one_sentence() {
     if !Engine::Postgres.is_here() {
         return;
     }
@@ -63,7 +85,16 @@ fn a_database_that_cannot_be_used_is_told_in_one_sentence() {
         password: PASSWORD,
         ..Shape::default()
     });
-    cluster.ready();
+    ready(&cluster.url("postgres")).await;
+    execute(
+        &cluster,
+        &[
+            "CREATE ROLE one_too_many LOGIN PASSWORD 'a-password-that-is-never-shown' CONNECTION LIMIT 0",
+            "CREATE ROLE locked_out NOLOGIN PASSWORD 'a-password-that-is-never-shown'",
+            "CREATE DATABASE closed ALLOW_CONNECTIONS false",
+        ],
+    )
+    .await;
     let folder = tempfile::tempdir().unwrap();
     let nobody = free_port();
     for (url, problem) in [
@@ -87,6 +118,18 @@ fn a_database_that_cannot_be_used_is_told_in_one_sentence() {
             format!("postgres://gatehouse:{PASSWORD}@127.0.0.1:{port}/postgres?sslmode=require"),
             "server does not support TLS",
         ),
+        (
+            format!("postgres://one_too_many:{PASSWORD}@127.0.0.1:{port}/postgres"),
+            "too many connections for role \"one_too_many\"",
+        ),
+        (
+            format!("postgres://locked_out:{PASSWORD}@127.0.0.1:{port}/postgres"),
+            "role \"locked_out\" is not permitted to log in",
+        ),
+        (
+            format!("postgres://gatehouse:{PASSWORD}@127.0.0.1:{port}/closed"),
+            "database \"closed\" is not currently accepting connections",
+        ),
     ] {
         for command in ["migrate", "grpc"] {
             let told = refusal(command, &url, folder.path());
@@ -101,6 +144,21 @@ fn a_database_that_cannot_be_used_is_told_in_one_sentence() {
     let told = refusal("grpc", &url, folder.path());
     assert!(
         told.contains("the database is empty: run `gatehouse migrate` first"),
+        "{told}"
+    );
+    // A pooler would let migrations into each other's way.
+    let variables = [("GATEHOUSE_DATABASE_POOLER", "transaction")];
+    let told = refusal_with("migrate", &url, folder.path(), &variables);
+    assert!(told.starts_with("error: --database-pooler: "), "{told}");
+    // Nothing can be written to it.
+    execute(
+        &cluster,
+        &["ALTER DATABASE postgres SET default_transaction_read_only = on"],
+    )
+    .await;
+    let told = refusal("migrate", &url, folder.path());
+    assert!(
+        told.contains("the schema could not be brought up to date") && told.contains("read-only transaction"),
         "{told}"
     );
 }
@@ -167,8 +225,8 @@ fn a_database_is_known_by_its_certificate() {
 
 /// A server on a database behind a proxy, in a hurry to notice what is wrong with it.
 struct Served {
-    /// The database lives as long.
-    _place: Place,
+    /// The database lives as long, and the folder with the log.
+    place: Place,
     server: Process,
     client: Client,
     project: i64,
@@ -184,11 +242,12 @@ const HURRY: [(&str, &str); 4] = [
 impl Served {
     async fn on(place: Place) -> Self {
         let folder = place.folder.path();
-        let server = Process::grpc_in(folder, &place, &HURRY, "off", Stdio::inherit());
+        let log = fs::File::create(folder.join("log")).unwrap();
+        let server = Process::grpc_in(folder, &place, &HURRY, "debug", log.into());
         let client = dial(&server.grpc, &server.root);
         let project = first_project(&client).await;
         Self {
-            _place: place,
+            place,
             server,
             client,
             project,
@@ -208,6 +267,11 @@ impl Served {
         let mut calls = DeploymentServiceClient::new(self.client.clone());
         let answer = calls.create_deployment(request).await?;
         Ok(answer.into_inner().deployment.unwrap())
+    }
+
+    /// All that it has logged.
+    fn log(&self) -> String {
+        fs::read_to_string(self.place.folder.path().join("log")).unwrap()
     }
 
     async fn serves(&self) -> bool {
@@ -325,4 +389,99 @@ async fn a_store_that_turns_out_to_be_newer_or_half_imported_is_no_longer_served
         .await
         .unwrap();
     eventually("it serves again", || served.serves()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_that_lets_a_running_server_no_longer_in_is_told_until_it_does_again() {
+    if !Engine::Postgres.is_here() {
+        return;
+    }
+    let port = free_port();
+    let mut cluster = Cluster::of(&Shape {
+        port,
+        durable: true,
+        password: PASSWORD,
+        ..Shape::default()
+    });
+    ready(&cluster.url("postgres")).await;
+    execute(
+        &cluster,
+        &[
+            // Who may do everything is let in by most limits.
+            "CREATE ROLE ledger LOGIN PASSWORD 'a-password-that-is-never-shown'",
+            "CREATE DATABASE ledger OWNER ledger",
+        ],
+    )
+    .await;
+    let place = Place::at(format!("postgres://ledger:{PASSWORD}@127.0.0.1:{port}/ledger"));
+    gatehouse::store::migrate(&place.location()).await.unwrap();
+    let served = Served::on(place).await;
+    let sidecar = RestServer::start(Options {
+        grpc_urls: vec![served.server.grpc.clone()],
+        ..Options::default()
+    })
+    .await;
+    let list = Ask::new("GET", &format!("projects/{}/deployments", served.project)).by(&served.server.root);
+    served.record("before").await.unwrap();
+    assert_eq!(sidecar.send(&list).await.status, 200);
+
+    for (trouble, begins, ends) in [
+        (
+            "another-password",
+            "ALTER ROLE ledger PASSWORD 'changed'",
+            "ALTER ROLE ledger PASSWORD 'a-password-that-is-never-shown'",
+        ),
+        (
+            "too-many-connections",
+            "ALTER ROLE ledger CONNECTION LIMIT 0",
+            "ALTER ROLE ledger CONNECTION LIMIT -1",
+        ),
+        (
+            "locked-role",
+            "ALTER ROLE ledger NOLOGIN",
+            "ALTER ROLE ledger LOGIN",
+        ),
+        (
+            "closed-database",
+            "ALTER DATABASE ledger ALLOW_CONNECTIONS false",
+            "ALTER DATABASE ledger ALLOW_CONNECTIONS true",
+        ),
+    ] {
+        let thrown_out = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ledger'";
+        execute(&cluster, &[begins, thrown_out]).await;
+        eventually(trouble, async || !served.serves().await).await;
+        assert_unavailable(served.record(trouble).await);
+        assert_eq!(sidecar.send(&list).await.status, 503, "{trouble}");
+        execute(&cluster, &[ends]).await;
+        eventually("it serves again", || served.serves()).await;
+        served.record(trouble).await.unwrap();
+        assert_eq!(sidecar.send(&list).await.status, 200, "{trouble}");
+    }
+
+    // A standby took the place of its primary: it can be read, and nothing can be written.
+    let standby = cluster.data().join("standby.signal");
+    cluster.crash();
+    fs::write(&standby, "").unwrap();
+    give(&standby);
+    cluster.start_again();
+    eventually("it is read", async || sidecar.send(&list).await.status == 200).await;
+    assert_unavailable(served.record("standby").await);
+    let post = Ask::new("POST", &format!("projects/{}/environments", served.project))
+        .by(&served.server.root)
+        .form("name=qa");
+    assert_eq!(sidecar.send(&post).await.status, 503);
+    let told = refusal("grpc", &served.place.url(), tempfile::tempdir().unwrap().path());
+    assert!(told.contains("recovery"), "{told}");
+    cluster.run("pg_ctl", &["promote", "-D", cluster.data().to_str().unwrap()]);
+    eventually("it is written again", async || {
+        served.record("standby").await.is_ok()
+    })
+    .await;
+    assert_eq!(
+        served.record("before").await.unwrap().iid,
+        1,
+        "nothing was lost, and it was never restarted"
+    );
+    let log = served.log();
+    assert!(!log.is_empty() && !log.contains(PASSWORD), "{log}");
 }
