@@ -145,7 +145,8 @@ impl Server {
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
         Some(Self {
             channels: [endpoint.connect_lazy(), endpoint.connect_lazy()],
-            serves: AtomicBool::new(true),
+            // Not before it says so: at the start too, one that is away is not called if another answers.
+            serves: AtomicBool::new(false),
         })
     }
 

@@ -13,7 +13,13 @@ use gatehouse::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::rest::{Ask, Reply, RestServer};
+use crate::support::{
+    World,
+    engine::Engine,
+    eventually,
+    proxy::Proxy,
+    rest::{Ask, Reply, RestServer},
+};
 
 #[track_caller]
 fn assert_unavailable(reply: &Reply) {
@@ -97,4 +103,43 @@ async fn a_server_that_hangs_is_given_up_on() {
     })
     .await;
     assert_unavailable(&sidecar.send(&Ask::new("GET", "version").by("glpat-x")).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_several_servers_those_that_are_away_are_passed_over_and_taken_in_again() {
+    let world = World::new(Engine::Sqlite).await;
+    let target = world.server.url();
+    let behind = target.strip_prefix("http://").unwrap().parse().unwrap();
+    // Two ways to one server, of which each can break; and one that leads nowhere.
+    let (one, other) = (Proxy::before(behind).await, Proxy::before(behind).await);
+    let nobody = TcpListener::bind("127.0.0.78:0").await.unwrap();
+    let nowhere = nobody.local_addr().unwrap();
+    drop(nobody);
+    let sidecar = RestServer::start(Options {
+        grpc_urls: [nowhere, one.address, other.address]
+            .map(|address| format!("http://{address}"))
+            .into(),
+        ..Options::default()
+    })
+    .await;
+    let read = Ask::new("GET", "version").by(&world.developer);
+    let steady = async || {
+        for _ in 0..10 {
+            if sidecar.send(&read).await.status != 200 {
+                return false;
+            }
+        }
+        true
+    };
+    eventually("who leads nowhere is passed over", steady).await;
+    one.cut();
+    eventually("who broke is passed over", steady).await;
+    assert!(steady().await, "and stays so");
+    one.open();
+    other.cut();
+    eventually("who is back is taken in again", steady).await;
+    one.cut();
+    eventually("nobody is left", async || sidecar.send(&read).await.status == 503).await;
+    other.open();
+    eventually("one is enough", steady).await;
 }
