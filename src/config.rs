@@ -35,6 +35,13 @@ pub struct Error {
     problem: String,
 }
 
+impl Error {
+    /// The collector of traces cannot be used.
+    pub fn otlp_endpoint(problem: &str) -> Self {
+        refused("--otlp-endpoint", problem)
+    }
+}
+
 /// Refuses a setting.
 fn refused(setting: &'static str, problem: impl Into<String>) -> Error {
     Error {
@@ -211,6 +218,59 @@ pub struct OperationsOptions {
     /// [default: nowhere]
     #[arg(long, env = "GATEHOUSE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     pub metrics_listen: Option<SocketAddr>,
+
+    #[expect(missing_docs, reason = "clap would take the text for the command's own")]
+    #[command(flatten)]
+    pub traces: TraceOptions,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Operations")]
+pub struct TraceOptions {
+    /// The collector that traces are sent to, by OTLP over gRPC [default: none are made]
+    #[arg(long, env = "GATEHOUSE_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<GrpcUrl>,
+
+    /// What the collector knows this server as
+    #[arg(
+        long,
+        env = "GATEHOUSE_OTLP_SERVICE_NAME",
+        default_value = "gatehouse",
+        value_name = "NAME"
+    )]
+    pub otlp_service_name: String,
+
+    /// The share of traces that are recorded, of those that do not begin elsewhere
+    #[arg(
+        long,
+        env = "GATEHOUSE_OTLP_SAMPLING_RATIO",
+        default_value = "1",
+        value_name = "0 TO 1"
+    )]
+    pub otlp_sampling_ratio: Ratio,
+}
+
+/// A share of a whole.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratio(f64);
+
+impl Ratio {
+    /// 0 to 1.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for Ratio {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
+            _ => Err("it must be a number from 0 to 1".to_owned()),
+        }
+    }
 }
 
 /// How long things may take, in every server.

@@ -16,7 +16,7 @@
 //!    app -----------> store (the trait), repository ---> gix
 //!     |                 ^ implements
 //!     |              store::sql, store::sqlite ---> sqlx
-//!    domain, clock, metrics
+//!    domain, clock, metrics, trace
 //! ```
 //!
 //! Where to look: what a thing may do and when, in [`domain`]; who calls what in which order, in [`app`]; what is kept
@@ -38,3 +38,4 @@ pub mod rest;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod trace;

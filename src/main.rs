@@ -11,11 +11,14 @@ use gatehouse::{
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = telemetry::init(&cli.log, cli.log_level()) {
-        console::fail(&error);
-        return ExitCode::FAILURE;
-    }
-    match cli::run(cli).await {
+    let telemetry = match telemetry::init(&cli.log, cli.log_level(), cli.traces()) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            console::fail(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    match cli::run(cli, telemetry).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console::fail(&error);

@@ -266,14 +266,16 @@ impl Outcome {
         Self::Failed,
     ];
 
-    fn of_write(self) -> &'static str {
+    /// As a transaction that writes tells it.
+    pub fn of_write(self) -> &'static str {
         match self {
             Self::Done => "committed",
             other => other.of_read(),
         }
     }
 
-    fn of_read(self) -> &'static str {
+    /// As a read tells it.
+    pub fn of_read(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::RolledBack => "rolled_back",

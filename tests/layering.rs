@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         ],
     ),
     ("clock", &[], &["tokio", "sqlx", "tonic", "axum"]),
+    ("trace", &[], &["tokio", "sqlx", "tonic", "axum"]),
     ("metrics", &[], &["tokio", "sqlx", "tonic", "axum"]),
     (
         "store",
@@ -44,10 +45,10 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "grpc",
-        &["grpc", "app", "domain", "store", "pb", "metrics"],
+        &["grpc", "app", "domain", "store", "pb", "metrics", "trace"],
         &["sqlx", "axum"],
     ),
-    ("rest", &["rest", "pb", "clock", "metrics"], &["sqlx"]),
+    ("rest", &["rest", "pb", "clock", "metrics", "trace"], &["sqlx"]),
     ("pb", &[], &["sqlx", "axum"]),
 ];
 

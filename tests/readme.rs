@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory as _};
-use gatehouse::cli::Cli;
+use gatehouse::{
+    cli::Cli,
+    metrics::{Kind, METRICS},
+};
 
 /// Who takes a setting: `gatehouse` itself, commands, or all.
 type Users = Vec<String>;
@@ -86,6 +89,49 @@ fn the_table_of_settings_is_that_of_the_help_pages() {
         readme.contains(&format!("{table}\n")),
         "the README's table should be\n\n{table}"
     );
+}
+
+#[test]
+fn the_table_of_metrics_is_theirs() {
+    let rows = METRICS.iter().map(|metric| {
+        let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let kind = metric.kind.name();
+        format!(
+            "| `{}` | {kind} | {} | {} |",
+            metric.name,
+            labels.join(", "),
+            metric.help
+        )
+    });
+    let head = ["| metric | kind | labels | meaning |", "|---|---|---|---|"].map(str::to_owned);
+    let table = head.into_iter().chain(rows).collect::<Vec<_>>().join("\n");
+    let readme = include_str!("../README.md");
+    assert!(
+        readme.contains(&format!("{table}\n")),
+        "the README's table should be\n\n{table}"
+    );
+}
+
+#[test]
+fn every_metric_that_is_named_exists() {
+    let series: Vec<_> = METRICS
+        .iter()
+        .flat_map(|metric| {
+            let ends: &[&str] = match metric.kind {
+                Kind::Histogram => &["", "_bucket", "_sum", "_count"],
+                Kind::Counter | Kind::Gauge => &[""],
+            };
+            ends.iter().map(|end| format!("{}{end}", metric.name))
+        })
+        .collect();
+    let named: Vec<_> = include_str!("../README.md")
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("gatehouse_"))
+        .collect();
+    assert!(named.len() > METRICS.len());
+    for name in named {
+        assert!(series.iter().any(|known| known == name), "{name}");
+    }
 }
 
 #[test]

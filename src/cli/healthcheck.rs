@@ -20,7 +20,8 @@ use crate::config::{GrpcUrl, TargetsOptions, seconds};
 #[command(after_help = "\
 Examples, in a container:
   gatehouse healthcheck
-  gatehouse healthcheck --rest-url http://127.0.0.1:8080")]
+  gatehouse healthcheck --rest-url http://127.0.0.1:8080
+  gatehouse healthcheck --metrics-url http://127.0.0.1:9090")]
 pub struct Options {
     #[command(flatten)]
     targets: TargetsOptions,
@@ -28,6 +29,15 @@ pub struct Options {
     /// Ask this sidecar instead, whether it is there and a gRPC server behind it serves
     #[arg(long, env = "GATEHOUSE_REST_URL", value_name = "URL")]
     rest_url: Option<GrpcUrl>,
+
+    /// Ask this port for operations instead, whether what it tells of is ready
+    #[arg(
+        long,
+        env = "GATEHOUSE_METRICS_URL",
+        value_name = "URL",
+        conflicts_with = "rest_url"
+    )]
+    metrics_url: Option<GrpcUrl>,
 
     /// How long the answer may take
     #[arg(
@@ -40,7 +50,10 @@ pub struct Options {
 /// Asks the standard health service for the state of the whole server.
 pub async fn run(options: Options) -> Result<(), Error> {
     if let Some(url) = options.rest_url {
-        return sidecar(url, options.request_timeout).await;
+        return probe(url, "/-/readiness", options.request_timeout).await;
+    }
+    if let Some(url) = options.metrics_url {
+        return probe(url, "/readyz", options.request_timeout).await;
     }
     // In the surroundings of a sidecar there may be several: each is asked, and all have to be well.
     for url in options.targets.grpc_url {
@@ -72,9 +85,9 @@ async fn server(url: GrpcUrl, patience: Duration) -> Result<(), Error> {
     }
 }
 
-/// Asks a sidecar's probe.
-async fn sidecar(url: GrpcUrl, patience: Duration) -> Result<(), Error> {
-    let probe = format!("{}/-/readiness", url.as_str());
+/// Asks a probe over HTTP.
+async fn probe(url: GrpcUrl, path: &str, patience: Duration) -> Result<(), Error> {
+    let probe = format!("{}{path}", url.as_str());
     let Ok(probe) = probe.parse() else {
         return Err(Error::Unhealthy {
             url,

@@ -21,8 +21,9 @@ use clap::{Parser, Subcommand};
 use tracing::Level;
 
 use crate::{
-    config::{self, GrpcUrl, LogOptions},
+    config::{self, GrpcUrl, LogOptions, TraceOptions},
     store::moving,
+    telemetry::Telemetry,
 };
 
 /// Records deployments of every project: the GitLab Deployments API, over gRPC and REST
@@ -92,8 +93,8 @@ pub enum Command {
     Token(token::Command),
     /// Bring the database up to date and exit
     ///
-    /// Servers do this by themselves when they start. Run it first where several start at once, or to see a migration
-    /// succeed before anything is replaced. Repeating it changes nothing.
+    /// On SQLite servers do this by themselves when they start; on PostgreSQL they never do. Run it before a new version
+    /// serves: one at a time does it, others wait. Repeating it changes nothing.
     Migrate(migrate::Options),
     /// Write everything that a database holds into a file of JSON lines
     ///
@@ -125,14 +126,24 @@ impl Cli {
             Some(_) => Level::WARN,
         }
     }
+
+    /// Where traces go; only servers make some.
+    pub fn traces(&self) -> Option<&TraceOptions> {
+        match &self.command {
+            None => Some(&self.serve.operations.traces),
+            Some(Command::Grpc(options)) => Some(options.traces()),
+            Some(Command::Rest(options)) => Some(options.traces()),
+            Some(_) => None,
+        }
+    }
 }
 
-/// Runs the command to its end; for servers that is when they are told to stop.
-pub async fn run(cli: Cli) -> Result<(), Error> {
+/// Runs the command to its end; for servers that is when they are told to stop. They let `telemetry` end in time.
+pub async fn run(cli: Cli, telemetry: Telemetry) -> Result<(), Error> {
     match cli.command {
-        None => serve::both(cli.serve).await,
-        Some(Command::Grpc(options)) => serve::grpc(options).await,
-        Some(Command::Rest(options)) => serve::rest(options).await,
+        None => serve::both(cli.serve, telemetry).await,
+        Some(Command::Grpc(options)) => serve::grpc(options, telemetry).await,
+        Some(Command::Rest(options)) => serve::rest(options, telemetry).await,
         Some(Command::Demo(options)) => demo::run(options).await,
         Some(Command::Apply(options)) => apply::run(options).await,
         Some(Command::Token(command)) => token::run(command).await,
@@ -321,6 +332,11 @@ mod tests {
             ("--external-url", "https://gitlab.example.com/?a=b"),
             ("--log-format", "xml"),
             ("--log-level", "gatehouse=loud"),
+            ("--metrics-listen", "9090"),
+            ("--otlp-endpoint", "collector:4317"),
+            ("--otlp-endpoint", "https://collector.example"),
+            ("--otlp-sampling-ratio", "1.5"),
+            ("--otlp-sampling-ratio", "NaN"),
         ] {
             let error = parse(&format!("gatehouse {setting}={value}")).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{setting} {value}");

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,6 +26,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{
         self, GrpcUrl, OperationsOptions, RepositoryOptions, StoreOptions, TargetsOptions, TimeOptions,
+        TraceOptions,
     },
     health::Readiness,
     metrics::{self, Recorder},
@@ -33,6 +34,7 @@ use crate::{
     repository::Repositories,
     rest, server,
     store::Location,
+    telemetry::Telemetry,
 };
 
 /// The options of `gatehouse`.
@@ -78,6 +80,13 @@ pub struct GrpcAlone {
     time: TimeOptions,
 }
 
+impl GrpcAlone {
+    /// Where traces go.
+    pub fn traces(&self) -> &TraceOptions {
+        &self.operations.traces
+    }
+}
+
 /// The options of `gatehouse rest`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -95,8 +104,15 @@ pub struct RestAlone {
     time: TimeOptions,
 }
 
+impl RestAlone {
+    /// Where traces go.
+    pub fn traces(&self) -> &TraceOptions {
+        &self.operations.traces
+    }
+}
+
 /// Serves gRPC, and REST in front of it, until told to stop.
-pub async fn both(options: Both) -> Result<(), Error> {
+pub async fn both(options: Both, telemetry: Telemetry) -> Result<(), Error> {
     let stop = stop_signal()?;
     let grpc = bind_grpc(&options.grpc).await?;
     let rest = bind_rest(&options.rest).await?;
@@ -104,7 +120,7 @@ pub async fn both(options: Both) -> Result<(), Error> {
     let app = open(&options.store, &options.repositories).await?;
     info!(?options, "starting");
 
-    let mut servers = Servers::new(options.time.drain_timeout);
+    let mut servers = Servers::new(options.time.drain_timeout).with(telemetry);
     let grpc_url = GrpcUrl::from(within_reach(grpc.address));
     announce(&[Listening::Grpc(grpc.address), Listening::Rest(rest.address)]);
     servers.add_rest(rest, &options.rest, &[grpc_url], &options.time);
@@ -116,14 +132,14 @@ pub async fn both(options: Both) -> Result<(), Error> {
 }
 
 /// Serves gRPC until told to stop.
-pub async fn grpc(options: GrpcAlone) -> Result<(), Error> {
+pub async fn grpc(options: GrpcAlone, telemetry: Telemetry) -> Result<(), Error> {
     let stop = stop_signal()?;
     let grpc = bind_grpc(&options.grpc).await?;
     let operations = Operations::bind(&options.operations).await?;
     let app = open(&options.store, &options.repositories).await?;
     info!(?options, "starting");
 
-    let mut servers = Servers::new(options.time.drain_timeout);
+    let mut servers = Servers::new(options.time.drain_timeout).with(telemetry);
     announce(&[Listening::Grpc(grpc.address)]);
     let readiness = servers.add_grpc(grpc, app.clone(), &options.grpc, &options.time);
     if let Some(operations) = operations {
@@ -133,13 +149,13 @@ pub async fn grpc(options: GrpcAlone) -> Result<(), Error> {
 }
 
 /// Serves REST until told to stop.
-pub async fn rest(options: RestAlone) -> Result<(), Error> {
+pub async fn rest(options: RestAlone, telemetry: Telemetry) -> Result<(), Error> {
     let stop = stop_signal()?;
     let rest = bind_rest(&options.rest).await?;
     let operations = Operations::bind(&options.operations).await?;
     info!(?options, "starting");
 
-    let mut servers = Servers::new(options.time.drain_timeout);
+    let mut servers = Servers::new(options.time.drain_timeout).with(telemetry);
     let grpc_urls = &options.targets.grpc_url;
     announce(&[Listening::Rest(rest.address)]);
     servers.add_rest(rest, &options.rest, grpc_urls, &options.time);
@@ -316,7 +332,11 @@ pub struct Servers {
     /// In the order in which they are stopped.
     stops: Vec<CancellationToken>,
     drain_timeout: Duration,
+    telemetry: Telemetry,
 }
+
+/// How long the last spans may take to be sent, however long the servers took to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Servers {
     /// No servers yet. Each gets `drain_timeout` to end.
@@ -325,7 +345,14 @@ impl Servers {
             running: JoinSet::new(),
             stops: Vec::new(),
             drain_timeout,
+            telemetry: Telemetry::default(),
         }
+    }
+
+    /// Lets this end when the servers have, within the time that they left.
+    #[must_use]
+    pub fn with(self, telemetry: Telemetry) -> Self {
+        Self { telemetry, ..self }
     }
 
     /// Starts the gRPC server; answers where it says whether it serves. Whatever calls it must have been added before, so as
@@ -409,6 +436,7 @@ impl Servers {
             () = stop.cancelled() => Ok(()),
             Some(ended) = self.running.join_next() => settled(ended),
         };
+        let until = Instant::now() + self.drain_timeout;
         // A server that drains for as long as it may is still within its time when it has to say so.
         let patience = self.drain_timeout + Duration::from_secs(1);
         for stop in self.stops {
@@ -422,6 +450,8 @@ impl Servers {
                 ),
             }
         }
+        let left = until.saturating_duration_since(Instant::now());
+        self.telemetry.end(left.max(LAST_WORDS)).await;
         outcome
     }
 }

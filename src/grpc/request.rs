@@ -23,9 +23,12 @@ use super::{
     rpc::{self, Served},
     status::refuse,
 };
-use crate::domain::{
-    error::{Error, Reason},
-    wait::WAIT_MAX,
+use crate::{
+    domain::{
+        error::{Error, Reason},
+        wait::WAIT_MAX,
+    },
+    trace,
 };
 
 /// The metadata that carries a request id, both ways.
@@ -127,6 +130,7 @@ where
             caller.id = tracing::field::Empty,
             rpc.code = tracing::field::Empty,
         );
+        trace::adopt(&span, request.headers());
         let mut served = Served::begin(rpc::find(request.uri().path()), span.clone());
         let header = HeaderValue::from_str(&id).ok();
         let answer = {

@@ -6,13 +6,16 @@ use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue, header};
 use prost_types::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, transport::Channel};
+use tonic::{Request, metadata::MetadataValue, transport::Channel};
 
 use super::{
     caller::Caller, client::Backend, error::Failure, input::Input, params::Params, route, route::Segments,
     time,
 };
-use crate::pb::v1::{GroupRef, ProjectRef, group_ref, project_ref};
+use crate::{
+    pb::v1::{GroupRef, ProjectRef, group_ref, project_ref},
+    trace,
+};
 
 /// One request, after routing, the check for a token and the decoding of the body.
 pub(super) struct Call {
@@ -58,8 +61,15 @@ impl Call {
 
     /// The same for a call that asks the server to hold its answer back for up to `wait`.
     pub(super) fn waiting_request<T>(&self, message: T, wait: Duration) -> Request<T> {
-        self.backend
-            .request(message, wait, &self.caller, &self.request_id)
+        let mut request = self
+            .backend
+            .request(message, wait, &self.caller, &self.request_id);
+        for (key, value) in trace::along(&self.headers) {
+            if let Ok(value) = MetadataValue::try_from(value.as_bytes()) {
+                request.metadata_mut().insert(key, value);
+            }
+        }
+        request
     }
 
     /// The project of the path: an id, saturated to 64 bits, or anything else as a path. Whether there is

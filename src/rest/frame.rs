@@ -9,7 +9,10 @@ use axum::{extract::Request, middleware::Next, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tracing::{Instrument, Span, field};
 
-use crate::metrics::{self, UnderWay};
+use crate::{
+    metrics::{self, UnderWay},
+    trace,
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_RUNTIME: HeaderName = HeaderName::from_static("x-runtime");
@@ -93,6 +96,7 @@ pub(super) async fn around(mut request: Request, next: Next) -> Response {
         request.id = id.to_str().unwrap_or_default(),
         http.response.status_code = field::Empty,
     );
+    trace::adopt(&span, request.headers());
     let routed = Routed::default();
     let mut served = Served {
         method,

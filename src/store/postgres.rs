@@ -551,8 +551,9 @@ fn class(code: &str) -> Class {
         // lead to the primary, and has prepared nothing.
         "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "0A000" => Class::Gone,
         // query_canceled (the statement's time was up), cannot_connect_now, lock_not_available,
-        // object_not_in_prerequisite_state (the database takes no connections), read_only_sql_transaction
-        "57014" | "57P03" | "55P03" | "55000" | "25006" => Class::Busy,
+        // object_not_in_prerequisite_state (the database takes no connections), read_only_sql_transaction,
+        // insufficient_privilege (a table was granted to nobody yet)
+        "57014" | "57P03" | "55P03" | "55000" | "25006" | "42501" => Class::Busy,
         // connection exceptions; insufficient resources; who may connect, and to what; system errors
         code if code.starts_with("08") => Class::Gone,
         code if ["53", "28", "3D", "58"]
@@ -635,6 +636,7 @@ mod tests {
             ("53300", Class::Busy),
             ("28P01", Class::Busy),
             ("3D000", Class::Busy),
+            ("42501", Class::Busy),
             ("42P01", Class::Other),
             ("22021", Class::Other),
             ("23514", Class::Other),

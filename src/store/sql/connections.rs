@@ -12,12 +12,13 @@ use std::{
 use async_trait::async_trait;
 use sqlx::{Connection as _, Pool, Transaction, pool::PoolConnection};
 use tokio::time::{Instant, timeout};
+use tracing::{Span, field};
 
 use super::{
     Db,
     event::Told,
     failed,
-    seam::{Class, Opening, Openings},
+    seam::{Class, Driver, Opening, Openings},
 };
 use crate::{
     metrics::{self, Outcome, Wanted},
@@ -120,6 +121,12 @@ impl<DB: Db> Connections<DB> {
         acquire(&self.reader, Wanted::Reader).await
     }
 
+    /// The engine's name.
+    #[expect(clippy::unused_self, reason = "it says which engine is meant")]
+    pub fn engine(&self) -> &'static str {
+        <DB as Driver>::NAME
+    }
+
     /// The pools, by what they are for.
     pub fn pools(&self) -> Vec<PoolState> {
         // Options are made once for each pool.
@@ -182,16 +189,15 @@ impl<DB: Db> Connections<DB> {
         };
         let mut told = Told::default();
         let mut perhaps = false;
-        let begun = Moment::now();
+        let trial = Trial::write::<DB, W>();
         let outcome = self
             .transact(&mut connection, work, &mut told, &mut perhaps)
             .await;
-        let came_of_it = match &outcome {
+        trial.written(match &outcome {
             // The transaction would have been known as a possible commit.
             Ok(_) if !perhaps => Outcome::RolledBack,
             outcome => outcome_of(outcome),
-        };
-        metrics::transaction_ended(came_of_it, begun.elapsed());
+        });
         self.look_at(&mut connection, &outcome);
         if perhaps {
             Ended::Perhaps(outcome, told)
@@ -275,8 +281,62 @@ fn state_of<DB: Db>(name: &'static str, pool: &Pool<DB>) -> PoolState {
     }
 }
 
+/// A read or a transaction, as it is told: how long it takes, and what comes of it.
+pub struct Trial {
+    begun: Moment,
+    span: Span,
+}
+
+impl Trial {
+    /// A read that begins now, by the text of the expression that does it.
+    pub fn read(engine: &'static str, expression: &'static str) -> Self {
+        // How the compiler puts blanks between the parts of a path is its own affair.
+        let called = || {
+            let begin = expression.trim_start_matches(['{', ' ', '\n']);
+            let path = begin.split(['<', '(']).next().unwrap_or(begin);
+            path.trim_end_matches([':', ' ']).replace(' ', "")
+        };
+        Self::of(tracing::debug_span!(
+            "read",
+            db.system.name = engine,
+            db.operation.name = called(),
+            outcome = field::Empty,
+        ))
+    }
+
+    /// A transaction for this work that begins now.
+    fn write<DB: Db, W: Work<DB>>() -> Self {
+        let work = std::any::type_name::<W>();
+        let work = work.split('<').next().unwrap_or(work);
+        let operation = work.rsplit_once("sql::").map_or(work, |(_, operation)| operation);
+        Self::of(tracing::debug_span!(
+            "transaction",
+            db.system.name = <DB as Driver>::NAME,
+            db.operation.name = operation,
+            outcome = field::Empty,
+        ))
+    }
+
+    fn of(span: Span) -> Self {
+        let begun = Moment::now();
+        Self { begun, span }
+    }
+
+    /// This came of the read.
+    pub fn read_ended<T>(self, answer: &Result<T>) {
+        let outcome = outcome_of(answer);
+        metrics::read_ended(outcome, self.begun.elapsed());
+        self.span.record("outcome", outcome.of_read());
+    }
+
+    fn written(self, outcome: Outcome) {
+        metrics::transaction_ended(outcome, self.begun.elapsed());
+        self.span.record("outcome", outcome.of_write());
+    }
+}
+
 /// What came of it, for who counts.
-pub fn outcome_of<T>(result: &Result<T>) -> Outcome {
+fn outcome_of<T>(result: &Result<T>) -> Outcome {
     match result {
         Ok(_) => Outcome::Done,
         Err(StoreError::Refused(_)) => Outcome::Refused,
@@ -314,7 +374,7 @@ macro_rules! reading {
         let mut again = true;
         loop {
             let mut connection = connections.reader().await?;
-            let begun = std::time::Instant::now();
+            let trial = $crate::store::sql::connections::Trial::read(connections.engine(), stringify!($read));
             let answer = 'read: {
                 let mut transaction;
                 let $connection = match connections.opening($crate::store::sql::connections::Reads::$reads) {
@@ -329,10 +389,7 @@ macro_rules! reading {
                 };
                 connections.within($read).await
             };
-            $crate::metrics::read_ended(
-                $crate::store::sql::connections::outcome_of(&answer),
-                begun.elapsed(),
-            );
+            trial.read_ended(&answer);
             if connections.is_lost(&mut connection, &answer) && again {
                 again = false;
                 continue;

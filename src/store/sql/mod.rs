@@ -34,6 +34,7 @@ mod user;
 
 use async_trait::async_trait;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 pub use db::Db;
 
@@ -105,7 +106,7 @@ impl<DB: Db> SqlStore<DB> {
             }
         };
         self.tasks
-            .spawn(written)
+            .spawn(written.in_current_span())
             .await
             .map_err(|error| StoreError::Other(error.into()))?
     }
