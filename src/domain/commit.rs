@@ -12,6 +12,8 @@ use super::{
 const SHORT: usize = 8;
 /// The most characters that a message may have.
 const MESSAGE_MAX: usize = 1_048_576;
+/// The most characters of a URL.
+const URL_MAX: usize = 2_048;
 /// The most minutes that a clock can be away from UTC.
 const OFFSET_MAX: i32 = 24 * 60 - 1;
 
@@ -86,6 +88,14 @@ impl Commit {
         if self.message.chars().count() > MESSAGE_MAX {
             violations.check::<()>(refuse("message", "is too long (maximum is 1048576 characters)"));
         }
+        if self.message.contains('\0') {
+            violations.check::<()>(refuse("message", "can't contain NUL"));
+        }
+        if let Some(url) = &self.web_url
+            && (url.chars().count() > URL_MAX || text::harmless_url("web_url", url).is_err())
+        {
+            violations.check::<()>(refuse("web_url", "is not a URL of at most 2048 characters"));
+        }
         for (part, value) in [
             ("author_name", &self.author_name),
             ("author_email", &self.author_email),
@@ -142,7 +152,7 @@ mod tests {
     #[test]
     fn what_cannot_be_a_commit_is_refused_by_field() {
         type Break = fn(&mut Commit);
-        let cases: [(Break, &str); 7] = [
+        let cases: [(Break, &str); 10] = [
             (
                 |c| c.id = "99D03678b90d914dbb1b109132516d71a4a03ea8".to_owned(),
                 "commits[2].id",
@@ -156,6 +166,15 @@ mod tests {
             ),
             (|c| c.authored_at.offset_minutes = 1440, "commits[2].authored_at"),
             (|c| c.message = "x".repeat(MESSAGE_MAX + 1), "commits[2].message"),
+            (|c| c.message = "a\0b".to_owned(), "commits[2].message"),
+            (
+                |c| c.web_url = Some("javascript:alert(1)".to_owned()),
+                "commits[2].web_url",
+            ),
+            (
+                |c| c.web_url = Some(format!("https://{}", "x".repeat(URL_MAX))),
+                "commits[2].web_url",
+            ),
         ];
         for (damage, field) in cases {
             let mut commit = commit();
