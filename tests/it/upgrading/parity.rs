@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use gatehouse::store::{self, postgres, sqlite};
+use gatehouse::store::{
+    self,
+    moving::manifest::{Column, Kind, TABLES, Table},
+    postgres, sqlite,
+};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::support::engine::{Engine, Place};
@@ -215,7 +219,7 @@ fn same(what: &str, sqlite: &BTreeSet<String>, postgres: &BTreeSet<String>) {
     assert_eq!(
         (only(sqlite, postgres), only(postgres, sqlite)),
         (Vec::new(), Vec::new()),
-        "{what} that only one of the engines has"
+        "{what} that only one of the two has"
     );
     assert!(!sqlite.is_empty(), "{what}");
 }
@@ -238,6 +242,35 @@ async fn both_engines_have_the_same_schema() {
     same("indexes", &sqlite.indexes, &postgres.indexes);
     same("references", &sqlite.references, &postgres.references);
     same("checks", &sqlite.checks, &postgres.checks);
+}
+
+#[tokio::test]
+async fn what_is_moved_is_all_that_is_kept() {
+    let place = Engine::Sqlite.bare_place().await;
+    store::migrate(&place.location()).await.unwrap();
+    let described = |table: &Table, column: &Column| {
+        let class = match column.kind {
+            Kind::Integer => "number",
+            Kind::Real => "fraction",
+            Kind::Boolean => "truth",
+            Kind::Text => "text",
+            Kind::Bytes => "bytes",
+        };
+        self::column(table.name, column.name, class, column.nullable, false)
+    };
+    let moved: BTreeSet<String> = TABLES
+        .iter()
+        .flat_map(|table| table.columns.iter().map(move |column| described(table, column)))
+        .collect();
+    let kept: BTreeSet<String> = of_sqlite(&place)
+        .await
+        .columns
+        .iter()
+        // These are about the database, and not about what is recorded.
+        .filter(|column| !column.starts_with("installation.") && !column.starts_with("leases."))
+        .map(|column| column.trim_end_matches(", default").to_owned())
+        .collect();
+    same("moved, kept", &moved, &kept);
 }
 
 #[test]
