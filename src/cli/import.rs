@@ -29,6 +29,7 @@ pub struct Options {
 
 /// Fills the store, or goes on with it.
 pub async fn run(options: Options) -> Result<(), Error> {
+    options.store.goes_directly()?;
     let source = if options.file.as_os_str() == "-" {
         Source::Stream(Box::new(io::stdin()))
     } else {

@@ -214,13 +214,13 @@ impl StoreOptions {
     }
 
     /// Refuses a pooler that gives each transaction another connection: migrations are kept apart by a lock of the
-    /// connection, which behind one would be left to somebody else.
+    /// connection, which behind one would be left to somebody else, and an import does more on one than transactions.
     pub fn goes_directly(&self) -> Result<(), Error> {
         match self.database_pooler {
             Pooler::None => Ok(()),
             Pooler::Transaction => Err(refused(
                 "--database-pooler",
-                "migrations go to PostgreSQL directly: name the server behind the pooler, and leave this away",
+                "this goes to PostgreSQL directly: name the server behind the pooler, and leave this away",
             )),
         }
     }

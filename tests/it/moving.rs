@@ -1,6 +1,6 @@
 //! Moving house: exports, imports, copies.
 
-mod stock;
+pub mod stock;
 
 use std::{
     fs,

@@ -17,13 +17,16 @@ use gatehouse::pb::v1::{
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::support::{
-    Client, dial,
-    engine::{Engine, Place},
-    eventually, first_project, in_project,
-    postgres::{Database, as_nobody, give},
-    process::Process,
-    project_id, user_named, within,
+use crate::{
+    moving::stock,
+    support::{
+        Client, dial,
+        engine::{Engine, Place},
+        eventually, first_project, in_project,
+        postgres::{Database, as_nobody, give},
+        process::Process,
+        project_id, user_named, within,
+    },
 };
 
 const WRITES: usize = 60;
@@ -309,4 +312,42 @@ async fn a_gate_behind_a_transaction_pooler_opens_for_who_waits_by_another_serve
         let running = deployments.update_deployment_status(run).await.unwrap();
         assert_eq!(running.into_inner().deployment.unwrap().status(), S::Running);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_export_goes_through_a_transaction_pooler_and_an_import_past_it() {
+    if !Engine::Postgres.is_here() {
+        return;
+    }
+    let Some(program) = program() else { return };
+    let world = stock::something_of_everything(Engine::Sqlite).await;
+    let database = Database::create().await;
+    let pooler = Pooler::start(&program, &database);
+    let place = pooler.place(&database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = |url: &str, variables: &[(&str, &str)], command: &str, file: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
+            .arg(command)
+            .arg(folder.path().join(file))
+            .env("GATEHOUSE_DATABASE_URL", url)
+            .env("GATEHOUSE_DATA_DIR", folder.path())
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        output.status.success().then_some(()).ok_or(told)
+    };
+    run(&world.server.place.url(), &[], "export", "before").unwrap();
+    let refused = run(&place.url(), &VARIABLES, "import", "before").unwrap_err();
+    assert!(refused.contains("--database-pooler"), "{refused}");
+    run(&database.url, &[], "import", "before").unwrap();
+    run(&place.url(), &VARIABLES, "export", "after").unwrap();
+    let lines = |file: &str| -> Vec<String> {
+        let text = fs::read_to_string(folder.path().join(file)).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    let (before, after) = (lines("before"), lines("after"));
+    let content = 1..before.len() - 1;
+    assert!(content.len() > 50);
+    assert_eq!(before[content.clone()], after[content]);
 }
