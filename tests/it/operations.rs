@@ -1,5 +1,7 @@
 //! What those who operate servers see: metrics, readiness, traces, log lines, and how a server ends.
 
+#![expect(clippy::float_cmp, reason = "what is counted are whole numbers")]
+
 mod collector;
 mod exposition;
 
@@ -30,7 +32,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_client
 use crate::support::{
     Client, dial,
     engine::{Engine, Place, connected, on_both_engines},
-    eventually, first_project, project_id,
+    eventually, first_project, hex, project_id,
     rest::{Ask, Reply, send},
     within,
 };
@@ -438,10 +440,6 @@ async fn a_server_is_ready_as_long_as_its_store_answers(engine: Engine) {
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 async fn a_rest_request_is_one_trace_down_to_the_store(engine: Engine) {
     let place = engine.place().await;

@@ -122,7 +122,6 @@ impl<DB: Db> Connections<DB> {
     }
 
     /// The engine's name.
-    #[expect(clippy::unused_self, reason = "it says which engine is meant")]
     pub fn engine(&self) -> &'static str {
         <DB as Driver>::NAME
     }
