@@ -1,0 +1,4 @@
+//! Ceilings: what the same machine does with nothing around it.
+
+pub mod bare;
+pub mod raw;
