@@ -109,7 +109,7 @@ impl Cluster {
             programs,
             keeper,
         };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while this.run("psql", &["-d", "postgres", "-c", "SELECT 1"]).is_err() {
             if Instant::now() > deadline {
                 let log = fs::read_to_string(this.folder.path().join("log")).unwrap_or_default();
@@ -213,7 +213,8 @@ impl Contender for Pgbench {
         let text = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() || !text.contains("failed transactions: 0 ") {
             let complaint = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("pgbench: {text} {complaint}").into());
+            let first = complaint.lines().find(|line| line.contains("error"));
+            return Err(first.unwrap_or("pgbench: transactions failed").into());
         }
         let after = cpu_micros(&[self.cluster.id()]);
         let rate = text

@@ -125,7 +125,7 @@ pub struct Report {
 
 impl Report {
     /// An empty table; says when and where.
-    pub fn new(options: Value) -> Self {
+    pub fn new(options: &Value) -> Self {
         let machine = machine();
         let date = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC").to_string();
         println!(
@@ -198,13 +198,19 @@ impl Report {
     }
 
     /// A figure that is no ratio of rates.
-    pub fn figure(&mut self, row: &str, title: &str, unit: &str, figure: f64, target: Target, more: Value) {
+    pub fn figure(&mut self, row: &str, title: &str, unit: &str, figure: f64, target: Target, more: &Value) {
         println!("\n{row}: {title}");
         self.line(row, title, "", figure, unit, target, json!({ "more": more }));
     }
 
+    /// Whether there is such a row already.
+    pub fn has(&self, row: &str) -> bool {
+        self.lines.iter().any(|line| line.row == row)
+    }
+
     /// A row that could not be had, and why.
     pub fn skip(&mut self, row: &str, title: &str, why: &str) {
+        let why = why.lines().next().unwrap_or_default();
         println!("\n{row}: {title}\n  skipped: {why}");
         self.lines.push(Line {
             row: row.to_owned(),
