@@ -4,6 +4,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use sqlx::{Connection as _, pool::PoolConnection};
 use tokio::sync::oneshot;
 
@@ -25,7 +27,7 @@ use crate::{
     store::{Result, StoreError},
 };
 
-/// The most writes that are done in one transaction: who is refused at its end has waited for all of them.
+/// The most writes that are done in one transaction: the first is answered only after the last was done.
 const TOGETHER: usize = 64;
 
 /// The writes that wait for each other's transaction.
@@ -83,7 +85,12 @@ struct Queued<W, T> {
 impl<DB: Db, W: Work<DB>> Member<DB> for Queued<W, W::Output> {
     async fn run(&mut self, connection: &mut DB::Connection) -> Result<Keep> {
         self.trial.begins();
-        let (outcome, keep) = match self.work.run(connection, &mut self.told).await {
+        let done = AssertUnwindSafe(self.work.run(connection, &mut self.told)).catch_unwind();
+        // Done by itself it panics where it came from, and not in whoever happens to do it.
+        let done = done
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Other("a write panicked".into())));
+        let (outcome, keep) = match done {
             Ok((output, keep)) => (Ok(output), keep),
             Err(error @ (StoreError::Refused(_) | StoreError::Conflict(_))) => (Err(error), Keep::No),
             Err(error) => return Err(error),
@@ -262,6 +269,7 @@ mod tests {
         IsRefused,
         IsInTheWay,
         Breaks,
+        Panics,
     }
 
     /// Adds a row; answers how many rows others see meanwhile.
@@ -296,6 +304,7 @@ mod tests {
                 End::IsRefused => Err(Error::argument("id", "is refused").into()),
                 End::IsInTheWay => Err(StoreError::Conflict(sqlx::Error::RowNotFound)),
                 End::Breaks => Err(StoreError::Other("broken".into())),
+                End::Panics => panic!("a defect"),
             }
         }
     }
@@ -326,7 +335,11 @@ mod tests {
             tokio::task::yield_now().await;
         }
         drop(held);
-        let outcomes = writes.join_all().await.into_iter().collect();
+        let mut outcomes = BTreeMap::new();
+        while let Some(write) = writes.join_next().await {
+            // Who panics has no outcome.
+            outcomes.extend(write);
+        }
         let mut connection = connections.reader.acquire().await.unwrap();
         let kept = sql::<Sqlite>("SELECT id FROM notes ORDER BY id").all::<(i64,)>(&mut connection);
         let kept = kept.await.unwrap().into_iter().map(|(id,)| id).collect();
@@ -364,6 +377,16 @@ mod tests {
                 (end, outcome) => panic!("{id} {end:?}: {outcome:?}"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_harms_nobody_but_its_own_caller() {
+        use End::{Keeps, Panics};
+        let ends = [Keeps, Keeps, Panics, Keeps];
+        let (outcomes, kept, _folder) = together(&ends).await;
+        assert_eq!(kept, [1, 2, 4]);
+        assert!(outcomes.keys().eq(&[1, 2, 4]));
+        assert!(outcomes.values().all(Result::is_ok), "{outcomes:?}");
     }
 
     #[tokio::test]
