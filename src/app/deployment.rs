@@ -41,6 +41,16 @@ fn selected(state: &ProjectState, id: DeploymentId) -> Result<(&Gate, &Environme
         .ok_or_else(|| not_found(id))
 }
 
+/// Where a new deployment's commit was looked up.
+enum Looked {
+    /// Nowhere: this server can read no repository.
+    Nowhere,
+    /// The project has no repository, or not for this caller.
+    NoRepository,
+    /// In the repository at this path, with this result.
+    In(String, Lookup),
+}
+
 impl App {
     /// Records a deployment, with its environment where that is new.
     pub async fn deployment_create(
@@ -62,10 +72,11 @@ impl App {
                 .view
                 .as_ref()
                 .and_then(|view| view.project.repository.as_ref());
-            let lookup = match &looked {
-                None => attached.map(|_| &Lookup::Unavailable),
-                Some((repository, lookup)) if repository.as_ref() == attached => lookup.as_ref(),
-                Some(_) => {
+            let lookup = match (&looked, attached) {
+                (Looked::Nowhere, attached) => attached.map(|_| &Lookup::Unavailable),
+                (Looked::NoRepository, None) => None,
+                (Looked::In(path, lookup), Some(attached)) if path == attached => Some(lookup),
+                _ => {
                     return Err(Error::new(
                         Reason::Conflict,
                         "the project's repository is another by now",
@@ -88,17 +99,16 @@ impl App {
             .await?)
     }
 
-    /// The repository of a project, and what it says of a new deployment's sha and ref, for a caller who may create one;
-    /// none where no repository can be read anyway. It is asked before the change: reading a disk under the lock would hold
-    /// everybody up.
+    /// What a project's repository says of a new deployment's sha and ref, for a caller who may create one. It is asked
+    /// before the change: reading a disk under the lock would hold everybody up.
     async fn look_up(
         &self,
         caller: &Caller,
         project: &ProjectKey,
         command: &CreateDeployment,
-    ) -> Result<Option<(Option<String>, Option<Lookup>)>, Error> {
+    ) -> Result<Looked, Error> {
         if !self.repositories.have_root() {
-            return Ok(None);
+            return Ok(Looked::Nowhere);
         }
         let view = self.store.project_find(project, caller.id()).await?;
         let permitted = access::project(caller, view.as_ref(), ProjectAction::CreateDeployment);
@@ -108,7 +118,7 @@ impl App {
             Err(_) => None,
         };
         let Some(path) = repository else {
-            return Ok(Some((None, None)));
+            return Ok(Looked::NoRepository);
         };
         let names = vec![command.sha.clone(), command.git_ref.clone()];
         let lookup = match self.repositories.resolve(&path, names).await.as_deref() {
@@ -121,7 +131,7 @@ impl App {
                 Lookup::Unavailable
             }
         };
-        Ok(Some((Some(path), Some(lookup))))
+        Ok(Looked::In(path, lookup))
     }
 
     /// A deployment at its gate, with the caller among the people.

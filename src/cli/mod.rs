@@ -131,8 +131,8 @@ impl Cli {
     pub fn traces(&self) -> Option<&TraceOptions> {
         match &self.command {
             None => Some(&self.serve.operations.traces),
-            Some(Command::Grpc(options)) => Some(options.traces()),
-            Some(Command::Rest(options)) => Some(options.traces()),
+            Some(Command::Grpc(options)) => Some(&options.operations.traces),
+            Some(Command::Rest(options)) => Some(&options.operations.traces),
             Some(_) => None,
         }
     }

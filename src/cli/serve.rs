@@ -26,7 +26,6 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{
         self, GrpcUrl, OperationsOptions, RepositoryOptions, StoreOptions, TargetsOptions, TimeOptions,
-        TraceOptions,
     },
     health::Readiness,
     metrics::{self, Recorder},
@@ -75,16 +74,9 @@ pub struct GrpcAlone {
     #[command(flatten)]
     grpc: config::GrpcOptions,
     #[command(flatten)]
-    operations: OperationsOptions,
+    pub(super) operations: OperationsOptions,
     #[command(flatten)]
     time: TimeOptions,
-}
-
-impl GrpcAlone {
-    /// Where traces go.
-    pub fn traces(&self) -> &TraceOptions {
-        &self.operations.traces
-    }
 }
 
 /// The options of `gatehouse rest`.
@@ -99,16 +91,9 @@ pub struct RestAlone {
     #[command(flatten)]
     rest: config::RestOptions,
     #[command(flatten)]
-    operations: OperationsOptions,
+    pub(super) operations: OperationsOptions,
     #[command(flatten)]
     time: TimeOptions,
-}
-
-impl RestAlone {
-    /// Where traces go.
-    pub fn traces(&self) -> &TraceOptions {
-        &self.operations.traces
-    }
 }
 
 /// Serves gRPC, and REST in front of it, until told to stop.

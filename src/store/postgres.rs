@@ -547,9 +547,9 @@ fn class(code: &str) -> Class {
     match code {
         // serialization_failure, deadlock_detected, unique_violation, foreign_key_violation
         "40001" | "40P01" | "23505" | "23503" => Class::Conflict,
-        // admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout, and a transaction that idled too long
-        // feature_not_supported: to write on a standby, or a prepared statement after a migration. Another connection may
-        // lead to the primary, and has prepared nothing.
+        // admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout, a transaction that idled too long; and
+        // feature_not_supported, to write on a standby or with what was prepared before a migration: another connection may
+        // lead to the primary, and has prepared nothing
         "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "0A000" => Class::Gone,
         // query_canceled (the statement's time was up), cannot_connect_now, lock_not_available,
         // object_not_in_prerequisite_state (the database takes no connections), read_only_sql_transaction,

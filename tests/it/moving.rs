@@ -21,11 +21,10 @@ use gatehouse::{
     },
 };
 use serde_json::Value;
-
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{
-    World, dial,
+    World,
     engine::{Engine, Place, connected, on_both_engines},
     hex,
     process::Process,
@@ -369,55 +368,42 @@ async fn a_copy_of_a_running_store_has_everything_that_was_acknowledged_before()
 async fn listed(place: &Place, token: &str) -> Vec<(String, String)> {
     let server = Process::both(place, "error", Stdio::inherit());
     let address = server.rest.parse().unwrap();
+    let read = async |target: &str| {
+        let ask = Ask::new("GET", target).by(token);
+        let reply = send(address, &ask.header("host", "gatehouse.example")).await;
+        assert_eq!(reply.status, 200, "{target}: {reply:?}");
+        reply
+    };
     let mut told = Vec::new();
     for project in stock::PROJECTS {
         let list = format!("projects/{project}/deployments");
         let mut next = Some(format!("{list}?pagination=keyset&per_page=100"));
         while let Some(target) = next {
-            let ask = Ask::new("GET", &target).by(token);
-            let reply = send(address, &ask.header("host", "gatehouse.example")).await;
-            assert_eq!(reply.status, 200, "{target}: {reply:?}");
+            let reply = read(&target).await;
             next = reply.link("next").map(|link| {
                 let (_, query) = link.split_once('?').unwrap();
                 format!("{list}?{query}")
             });
             told.push((target, hex(Sha256::digest(&reply.body))));
         }
-        for query in [
+        let pages = [
             "order_by=id&sort=asc&page=1",
             "order_by=id&sort=desc&page=77",
             "order_by=updated_at&sort=desc&page=3",
             "order_by=ref&sort=asc&page=5",
             "status=success&environment=review/2&page=2",
             "status=failed&order_by=finished_at&sort=desc&page=9",
-        ] {
-            let target = format!("projects/{project}/deployments?{query}&per_page=100");
-            let reply = send(
-                address,
-                &Ask::new("GET", &target)
-                    .by(token)
-                    .header("host", "gatehouse.example"),
-            )
-            .await;
-            let body = reply.told();
-            assert_eq!(body.0, 200, "{target}: {body:?}");
-            told.push((target, body.1.to_owned()));
-        }
-        for target in [
+        ]
+        .map(|query| format!("{list}?{query}&per_page=100"));
+        let others = [
             format!("projects/{project}/environments?per_page=100"),
             format!("projects/{project}"),
-        ] {
-            let reply = send(
-                address,
-                &Ask::new("GET", &target)
-                    .by(token)
-                    .header("host", "gatehouse.example"),
-            )
-            .await;
-            told.push((target, reply.told().1.to_owned()));
+        ];
+        for target in pages.into_iter().chain(others) {
+            let body = read(&target).await.body;
+            told.push((target, body));
         }
     }
-    drop(dial(&server.grpc, token));
     told
 }
 

@@ -40,11 +40,11 @@ pub trait Db:
     + Reads<EventRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
+    + Reads<HolderRow>
     + Reads<InstallationRow>
     + Reads<JobRow>
     + Reads<LabelRow>
     + Reads<LeaseRow>
-    + Reads<WayRow>
     + Reads<LinkRow>
     + Reads<LockRow>
     + Reads<MarkRow>
@@ -58,9 +58,9 @@ pub trait Db:
     + Reads<ReactionRow>
     + Reads<RequestRow>
     + Reads<ShareRow>
-    + Reads<HolderRow>
     + Reads<TokenRow>
     + Reads<UserRow>
     + Reads<ViewRow>
+    + Reads<WayRow>
 {
 }

@@ -191,7 +191,7 @@ async fn named<DB: Db>(
     connection: &mut DB::Connection,
     ids: &[i64],
 ) -> Result<BTreeMap<UserId, UserSummary>> {
-    let mut stmt = sql::<DB>(super::user::COLUMNS).push(" FROM users WHERE id IN (");
+    let mut stmt = sql::<DB>(super::user::COLUMNS).push(" FROM users u WHERE id IN (");
     for part in [
         "SELECT author_id FROM merge_requests WHERE id",
         " UNION SELECT merged_by_id FROM merge_requests WHERE id",

@@ -53,7 +53,7 @@ pub async fn load<DB: Db>(
     ids: &BTreeSet<UserId>,
 ) -> Result<BTreeMap<UserId, Person>> {
     let stmt = sql::<DB>(super::user::COLUMNS)
-        .push(" FROM users WHERE id")
+        .push(" FROM users u WHERE id")
         .push_in(ids.iter().map(|id| id.0))
         .push(" ORDER BY id");
     let users = list::<DB, UserRow, User>(&mut *connection, stmt).await?;
@@ -150,8 +150,13 @@ fn stand(people: &mut BTreeMap<UserId, Person>, row: &WayRow) -> Result<()> {
         IN_GROUP => person.groups.entry(group).or_default().direct = level,
         ABOVE_GROUP => person.groups.entry(group).or_default().above = level,
         BY_GROUP_SHARE => person.groups.entry(group).or_default().shared = level,
-        // There are no others in the statement.
-        _ => {}
+        _ => {
+            return Err(StoreError::Inconsistent {
+                table: "memberships",
+                column: "way",
+                id: row.way,
+            });
+        }
     }
     Ok(())
 }

@@ -5,11 +5,12 @@
 
 use std::{borrow::Cow, future::Future, sync::Arc};
 
-use crate::metrics;
 use sqlx::{
     Arguments, AssertSqlSafe, ColumnIndex, Database, Decode, Encode, FromRow, IntoArguments, Row as _,
     SqlSafeStr as _, SqlStr, Type, error::BoxDynError, migrate::Migrator,
 };
+
+use crate::metrics;
 
 /// What went wrong, as far as it decides what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,9 +242,7 @@ impl<DB: Driver> Stmt<DB> {
         &self.text
     }
 
-    /// What is sent, now.
     fn into_parts(self) -> Result<(SqlStr, DB::Arguments), sqlx::Error> {
-        metrics::statement_sent();
         if let Some(error) = self.failed {
             return Err(sqlx::Error::Encode(error));
         }
@@ -257,6 +256,7 @@ impl<DB: Driver> Stmt<DB> {
     /// Runs it and answers its rows as they are.
     pub async fn rows(self, connection: &mut DB::Connection) -> Result<Vec<DB::Row>, sqlx::Error> {
         let (sql, arguments) = self.into_parts()?;
+        metrics::statement_sent();
         DB::rows(connection, sql, arguments).await
     }
 
@@ -265,8 +265,7 @@ impl<DB: Driver> Stmt<DB> {
     where
         DB: Reads<T>,
     {
-        let (sql, arguments) = self.into_parts()?;
-        DB::rows(connection, sql, arguments)
+        self.rows(connection)
             .await?
             .iter()
             .map(<DB as Reads<T>>::read)
@@ -278,8 +277,7 @@ impl<DB: Driver> Stmt<DB> {
     where
         DB: Reads<T>,
     {
-        let (sql, arguments) = self.into_parts()?;
-        DB::rows(connection, sql, arguments)
+        self.rows(connection)
             .await?
             .first()
             .map(<DB as Reads<T>>::read)
@@ -297,6 +295,7 @@ impl<DB: Driver> Stmt<DB> {
     /// Runs it and returns how many rows it changed.
     pub async fn run(self, connection: &mut DB::Connection) -> Result<u64, sqlx::Error> {
         let (sql, arguments) = self.into_parts()?;
+        metrics::statement_sent();
         DB::run(connection, sql, arguments).await
     }
 }

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// The columns of a [`TokenRow`].
-const COLUMNS: &str = "SELECT t.id AS token_id, t.user_id, t.name AS token_name, t.scopes, t.created_at AS token_created_at, t.expires_at, t.revoked_at, \
-     t.last_used_at, t.deployment_id, d.project_id AS job_project_id, p.full_path AS job_project_path";
+const COLUMNS: &str = "SELECT t.id AS token_id, t.user_id, t.name AS token_name, t.scopes, \
+     t.created_at AS token_created_at, t.expires_at, t.revoked_at, t.last_used_at, t.deployment_id, d.project_id AS job_project_id, p.full_path AS job_project_path";
 
 /// The tables that they are in.
 const TABLES: &str = " FROM tokens t LEFT JOIN deployments d ON d.id = t.deployment_id \

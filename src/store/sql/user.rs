@@ -18,17 +18,22 @@ use crate::{
     store::Result,
 };
 
-/// The columns of a [`UserRow`].
-pub const COLUMNS: &str = "SELECT id, username, name, email, public_email, avatar_url, state, admin, external, bio, location, skype, linkedin, \
-     twitter, website_url, organization, created_at, version";
+macro_rules! columns {
+    () => {
+        "u.id, u.username, u.name, u.email, u.public_email, u.avatar_url, u.state, u.admin, u.external, u.bio, \
+         u.location, u.skype, u.linkedin, u.twitter, u.website_url, u.organization, u.created_at, u.version"
+    };
+}
 
-/// The same columns, of the table `u`, behind those of another table.
-pub const WITH: &str = ", u.id, u.username, u.name, u.email, u.public_email, u.avatar_url, u.state, u.admin, u.external, u.bio, u.location, \
-     u.skype, u.linkedin, u.twitter, u.website_url, u.organization, u.created_at, u.version";
+/// The columns of a [`UserRow`], of `users u`.
+pub const COLUMNS: &str = concat!("SELECT ", columns!());
+
+/// The same behind the columns of another table.
+pub const WITH: &str = concat!(", ", columns!());
 
 /// A user by key.
 pub async fn find_by_key<DB: Db>(connection: &mut DB::Connection, key: &UserKey) -> Result<Option<User>> {
-    let stmt = sql::<DB>(COLUMNS).push(" FROM users");
+    let stmt = sql::<DB>(COLUMNS).push(" FROM users u");
     let stmt = match key {
         UserKey::Id(UserId(id)) => stmt.push_bind(" WHERE id = ", *id),
         UserKey::Name(name) => stmt.push_bind(" WHERE username_key = ", name.to_lowercase()),
@@ -42,7 +47,7 @@ pub async fn find_all<DB: Db>(
     ids: &BTreeSet<UserId>,
 ) -> Result<BTreeMap<UserId, User>> {
     let stmt = sql::<DB>(COLUMNS)
-        .push(" FROM users WHERE id")
+        .push(" FROM users u WHERE id")
         .push_in(ids.iter().map(|id| id.0));
     let users = list::<DB, UserRow, User>(connection, stmt).await?;
     Ok(users.into_iter().map(|user| (user.id, user)).collect())
@@ -67,7 +72,7 @@ pub async fn summaries<DB: Db>(
             UserKey::Name(name) => Some(name.to_lowercase()),
         });
         let stmt = sql::<DB>(COLUMNS)
-            .push(" FROM users WHERE id")
+            .push(" FROM users u WHERE id")
             .push_in(ids)
             .push(" OR username_key")
             .push_in_texts(names);
@@ -90,7 +95,7 @@ pub async fn page<DB: Db>(
         order: " ORDER BY id LIMIT ",
     };
     let matching = |stmt: Stmt<DB>| {
-        let stmt = stmt.push(" FROM users WHERE 1 = 1");
+        let stmt = stmt.push(" FROM users u WHERE 1 = 1");
         let Some(search) = search else { return stmt };
         // Prefixes are compared as texts, not as patterns: `_` means itself.
         let search = search.to_lowercase();
