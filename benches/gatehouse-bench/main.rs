@@ -67,7 +67,7 @@ pub struct Options {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// The deployments of the small and of the large store
-    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000], num_args = 2, value_name = "COUNT")]
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000], value_name = "SMALL,LARGE")]
     rows: Vec<u32>,
     /// Also writes the table as JSON to this file
     #[arg(long, value_name = "FILE")]

@@ -45,6 +45,9 @@ struct Bench<'a> {
 
 /// Measures everything that is wanted, and prints the table.
 pub async fn run(options: &Options) -> Result<(), Failure> {
+    let [_, large_rows] = options.rows[..] else {
+        return Err("--rows: two numbers, of the small and of the large store".into());
+    };
     let mut bench = Bench {
         options,
         program: Program::find(options.gatehouse.as_deref(), options.work.as_deref())?,
@@ -55,7 +58,7 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
         })),
     };
     let large = if bench.wants_any(&[reads::ROWS, sidecar::ROWS, pages::ROWS, footprint::LARGE]) {
-        Some(bench.fill("large", options.rows[1]).await?)
+        Some(bench.fill("large", large_rows).await?)
     } else {
         None
     };
