@@ -260,7 +260,12 @@ impl Stock {
                     row.gate,
                     row.sha,
                 ])?;
-                event.execute(rusqlite::params![row.project, row.iid, row.created_at, row.payload()])?;
+                event.execute(rusqlite::params![
+                    row.project,
+                    row.iid,
+                    row.created_at,
+                    row.payload()
+                ])?;
             }
         }
         for (_, text) in indexes {

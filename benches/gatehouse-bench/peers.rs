@@ -54,11 +54,7 @@ impl Peer {
 /// A Python environment with these packages, made if it is not there.
 fn environment(cache: Option<&Path>, name: &str, packages: &[&str]) -> Result<PathBuf, Failure> {
     let beside = env::current_exe()?;
-    let beside = beside
-        .ancestors()
-        .nth(2)
-        .ok_or("no folder")?
-        .join("bench-peers");
+    let beside = beside.ancestors().nth(2).ok_or("no folder")?.join("bench-peers");
     let folder = cache.map_or(beside, Path::to_owned).join(name);
     let complete = folder.join("complete");
     if !complete.is_file() {
@@ -108,7 +104,10 @@ fn annotated(work: &Path) -> Result<Vec<u8>, Failure> {
     let service = "gatehouse/v1/deployment_service.proto";
     let mut text = fs::read_to_string(source.join(service))?;
     for (call, path) in [
-        ("GetDeployment", "/api/v4/projects/{project.id}/deployments/{deployment_id}"),
+        (
+            "GetDeployment",
+            "/api/v4/projects/{project.id}/deployments/{deployment_id}",
+        ),
         ("ListDeployments", "/api/v4/projects/{project.id}/deployments"),
     ] {
         let plain = format!("rpc {call}({call}Request) returns ({call}Response);");
@@ -119,7 +118,10 @@ fn annotated(work: &Path) -> Result<Vec<u8>, Failure> {
         text = text.replace(&plain, &plain.replace(';', &option));
     }
     let import = "package gatehouse.v1;";
-    text = text.replace(import, &format!("{import}\nimport \"google/api/annotations.proto\";"));
+    text = text.replace(
+        import,
+        &format!("{import}\nimport \"google/api/annotations.proto\";"),
+    );
     let file = folder.join(service);
     fs::create_dir_all(file.parent().ok_or("no folder")?)?;
     fs::write(&file, text)?;
@@ -196,7 +198,14 @@ pub async fn envoy(program: &Program, cache: Option<&Path>, server: &Gatehouse) 
     fs::write(&file, serde_json::to_string_pretty(&config)?)?;
     let process = Process::quiet(
         Command::new(environment.join("bin/envoy"))
-            .args(["--concurrency", "2", "--use-dynamic-base-id", "--log-level", "error", "--config-path"])
+            .args([
+                "--concurrency",
+                "2",
+                "--use-dynamic-base-id",
+                "--log-level",
+                "error",
+                "--config-path",
+            ])
             .arg(file),
     )?;
     Peer::ready(process, format!("{host}:{port}")).await
@@ -215,8 +224,22 @@ pub async fn fastapi(cache: Option<&Path>, cluster: &Cluster, database: &str) ->
     let socket = cluster.socket().to_str().ok_or("a folder that is no text")?;
     let process = Process::quiet(
         Command::new(environment.join("bin/uvicorn"))
-            .args(["app:app", "--workers", "2", "--loop", "uvloop", "--http", "httptools"])
-            .args(["--no-access-log", "--timeout-keep-alive", "600", "--host", "127.0.0.1"])
+            .args([
+                "app:app",
+                "--workers",
+                "2",
+                "--loop",
+                "uvloop",
+                "--http",
+                "httptools",
+            ])
+            .args([
+                "--no-access-log",
+                "--timeout-keep-alive",
+                "600",
+                "--host",
+                "127.0.0.1",
+            ])
             .args(["--port", &port.to_string(), "--app-dir"])
             .arg(&folder)
             .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -82,7 +82,15 @@ impl Cluster {
             std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
             let mut command = Command::new("setpriv");
             let nobody = NOBODY.to_string();
-            command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups", "sh", "-c"]);
+            command.args([
+                "--reuid",
+                &nobody,
+                "--regid",
+                &nobody,
+                "--clear-groups",
+                "sh",
+                "-c",
+            ]);
             command
         } else {
             let mut command = Command::new("sh");
@@ -205,7 +213,8 @@ impl Contender for Pgbench {
         let text = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() || !text.contains("failed transactions: 0 ") {
             let complaint = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("pgbench: {text} {complaint}").into());
+            let first = complaint.lines().find(|line| line.contains("error"));
+            return Err(first.unwrap_or("pgbench: transactions failed").into());
         }
         let after = cpu_micros(&[self.cluster.id()]);
         let rate = text

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    env, fs,
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
@@ -45,8 +45,12 @@ impl Process {
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // The log is written, as it always is; where to is not what is measured.
-            .stderr(Stdio::null())
+            // The log is written, as it always is; where to is not what is measured. Why a start fails is.
+            .stderr(if env::var_os("GATEHOUSE_BENCH_LOG").is_some() {
+                Stdio::inherit()
+            } else {
+                Stdio::null()
+            })
             .spawn();
         let mut this = Self {
             child: child.map_err(|error| format!("{command:?}: {error}"))?,
@@ -62,9 +66,9 @@ impl Process {
         });
         let mut found = vec![None; lines.len()];
         while found.iter().any(Option::is_none) {
-            let line = lines_told
-                .recv_timeout(PATIENCE)
-                .map_err(|_| format!("{command:?} did not say where it listens"))?;
+            let line = lines_told.recv_timeout(PATIENCE).map_err(|_| {
+                format!("{command:?} did not say where it listens; GATEHOUSE_BENCH_LOG=1 shows why")
+            })?;
             for (found, begin) in found.iter_mut().zip(lines) {
                 if let Some(rest) = line.strip_prefix(begin) {
                     *found = Some(rest.to_owned());

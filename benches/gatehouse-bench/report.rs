@@ -128,7 +128,10 @@ impl Report {
     pub fn new(options: Value) -> Self {
         let machine = machine();
         let date = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC").to_string();
-        println!("gatehouse-bench {}, {date}, {machine}", env!("GATEHOUSE_REVISION"));
+        println!(
+            "gatehouse-bench {}, {date}, {machine}",
+            env!("GATEHOUSE_REVISION")
+        );
         let head = json!({
             "date": date,
             "machine": machine,
@@ -200,8 +203,14 @@ impl Report {
         self.line(row, title, "", figure, unit, target, json!({ "more": more }));
     }
 
+    /// Whether there is such a row already.
+    pub fn has(&self, row: &str) -> bool {
+        self.lines.iter().any(|line| line.row == row)
+    }
+
     /// A row that could not be had, and why.
     pub fn skip(&mut self, row: &str, title: &str, why: &str) {
+        let why = why.lines().next().unwrap_or_default();
         println!("\n{row}: {title}\n  skipped: {why}");
         self.lines.push(Line {
             row: row.to_owned(),
@@ -297,7 +306,9 @@ fn machine() -> String {
     let model = information
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown processor", |line| line.trim_start_matches(['\t', ' ', ':']));
+        .map_or("unknown processor", |line| {
+            line.trim_start_matches(['\t', ' ', ':'])
+        });
     let memory = read("/proc/meminfo");
     let kib = memory
         .split_whitespace()

@@ -73,13 +73,13 @@ pub struct Place {
 
 impl Place {
     /// An empty SQLite store.
-    pub async fn empty(program: &Program, name: &str) -> Result<Self, Failure> {
-        Self::made(program, name, None).await
+    pub fn empty(program: &Program, name: &str) -> Result<Self, Failure> {
+        Self::made(program, name, None)
     }
 
     /// A SQLite store of this shape.
     pub async fn sqlite(program: &Program, name: &str, stock: &Stock) -> Result<Self, Failure> {
-        let mut this = Self::made(program, name, None).await?;
+        let mut this = Self::made(program, name, None)?;
         stock.fill_sqlite(&this.file())?;
         this.make_tokens(program).await?;
         Ok(this)
@@ -87,14 +87,14 @@ impl Place {
 
     /// A PostgreSQL store of this shape.
     pub async fn postgres(program: &Program, name: &str, url: &str, stock: &Stock) -> Result<Self, Failure> {
-        let mut this = Self::made(program, name, Some(url.to_owned())).await?;
+        let mut this = Self::made(program, name, Some(url.to_owned()))?;
         stock.fill_postgres(url).await?;
         this.make_tokens(program).await?;
         Ok(this)
     }
 
     /// With the schema and the administrator.
-    async fn made(program: &Program, name: &str, url: Option<String>) -> Result<Self, Failure> {
+    fn made(program: &Program, name: &str, url: Option<String>) -> Result<Self, Failure> {
         let folder = program.work().join(name);
         let mut this = Self {
             folder,
@@ -102,6 +102,14 @@ impl Place {
             token: String::new(),
             approvers: Vec::new(),
         };
+        if let Some(url) = &this.url {
+            let mut migrate = program.command();
+            migrate.arg("migrate").env("GATEHOUSE_DATABASE_URL", url);
+            let output = migrate.arg("--data-dir").arg(&this.folder).output()?;
+            if !output.status.success() {
+                return Err(String::from_utf8_lossy(&output.stderr).into());
+            }
+        }
         drop(Gatehouse::grpc(program, &this)?);
         this.token = fs::read_to_string(this.folder.join(ROOT_TOKEN_FILE))?
             .trim()

@@ -55,8 +55,7 @@ const APPROVAL: &str = "INSERT INTO approvals (deployment_id, user_id, status, c
      created_at, updated_at) VALUES (?1, ?2, 'approved', NULL, '', '', ?3, ?3) ON CONFLICT (deployment_id, user_id) DO \
      UPDATE SET status = excluded.status, comment = excluded.comment, represented_as = excluded.represented_as, \
      pinned = excluded.pinned, updated_at = excluded.updated_at";
-const EVENT: &str =
-    "INSERT INTO events (project_id, seq, kind, actor_id, created_at, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const EVENT: &str = "INSERT INTO events (project_id, seq, kind, actor_id, created_at, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// For every line with a number of milliseconds: writes that long, and answers a line of JSON.
 pub fn run(options: &Options) -> Result<(), Failure> {
@@ -109,14 +108,20 @@ fn create(store: &Transaction<'_>, number: u64, projects: i64) -> Result<(), Fai
     let (iid, seq): (i64, i64) = store
         .prepare_cached(LOCK)?
         .query_row(params![project, now, 1], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let id: i64 = store.prepare_cached(DEPLOYMENT)?.query_row(
-        params![project, iid, environment, sha, DEVELOPER, now],
-        |row| row.get(0),
-    )?;
+    let id: i64 = store
+        .prepare_cached(DEPLOYMENT)?
+        .query_row(params![project, iid, environment, sha, DEVELOPER, now], |row| {
+            row.get(0)
+        })?;
     let payload = deployment_created(id, iid, environment, "production", "main", &sha, "running");
-    store
-        .prepare_cached(EVENT)?
-        .execute(params![project, seq, "deployment_created", DEVELOPER, now, payload])?;
+    store.prepare_cached(EVENT)?.execute(params![
+        project,
+        seq,
+        "deployment_created",
+        DEVELOPER,
+        now,
+        payload
+    ])?;
     Ok(())
 }
 

@@ -17,7 +17,8 @@ use crate::{
     server::{Gatehouse, Place},
 };
 
-const IDLE: Row = Row {
+/// The row that needs none.
+pub const IDLE: Row = Row {
     name: "memory-idle",
     title: "resident memory, idle, server and sidecar in one process",
     target: Target::AtMost(30.0),
@@ -41,7 +42,7 @@ pub async fn measure(bench: &mut Bench<'_>, large: Option<&Filled>) -> Result<()
     if !bench.wants_any(&[&[IDLE], LARGE]) {
         return Ok(());
     }
-    let empty = Place::empty(&bench.program, "empty").await?;
+    let empty = Place::empty(&bench.program, "empty")?;
     if bench.options.wants(IDLE.name) {
         let server = Gatehouse::both(&bench.program, &empty)?;
         who_am_i(&server, &empty).await?;

@@ -33,7 +33,10 @@ pub const ROWS: &[Row] = &[
         "page of an environment's successes by change, large store against small",
     ),
     page("page-ref", "page by ref, large store against small"),
-    page("page-since", "page of what changed since, large store against small"),
+    page(
+        "page-since",
+        "page of what changed since, large store against small",
+    ),
     page("page-skip", "third page by number, large store against small"),
     page(
         "page-total",
@@ -80,10 +83,7 @@ fn requests() -> [pb::ListDeploymentsRequest; 6] {
             }),
             ..ordered(Order::UpdatedAt, Direction::Asc)
         },
-        pb::ListDeploymentsRequest {
-            skip: 40,
-            ..newest()
-        },
+        pb::ListDeploymentsRequest { skip: 40, ..newest() },
         pb::ListDeploymentsRequest {
             want_total: true,
             ..newest()
@@ -134,7 +134,9 @@ async fn deep(large: &Filled, server: &Gatehouse) -> Result<Vec<Box<dyn Contende
         ..newest()
     };
     for _ in 0..DEEP / 100 {
-        let page = calls.list_deployments(with_token(request.clone(), &token)).await?;
+        let page = calls
+            .list_deployments(with_token(request.clone(), &token))
+            .await?;
         request.page_token = page.into_inner().next_page_token;
         if request.page_token.is_empty() {
             return Err("the largest project is not that large".into());
@@ -147,12 +149,7 @@ async fn deep(large: &Filled, server: &Gatehouse) -> Result<Vec<Box<dyn Contende
         GrpcCaller::many(&server.grpc, &large.place.token, CALLERS, &job).await
     };
     Ok(vec![
-        Closed::new(
-            format!("page {DEEP} deep"),
-            many(request).await?,
-            &[server.id()],
-        )
-        .boxed(),
+        Closed::new(format!("page {DEEP} deep"), many(request).await?, &[server.id()]).boxed(),
         Closed::new("first page", many(newest()).await?, &[server.id()]).boxed(),
     ])
 }

@@ -22,7 +22,7 @@ const CLIENTS: u32 = 32;
 /// The same number of callers.
 const CALLERS: (usize, usize) = (4, 8);
 
-const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     Row {
         name: "pg-create",
         title: "gRPC CreateDeployment, PostgreSQL, 32 callers, 100 projects",
@@ -40,7 +40,7 @@ const ROWS: &[Row] = &[
     },
 ];
 
-const PEER: &[Row] = &[
+pub const PEER: &[Row] = &[
     Row {
         name: "rest-get",
         title: "REST get, PostgreSQL, 32 connections",
@@ -63,7 +63,7 @@ const PEER: &[Row] = &[
     },
 ];
 
-/// The rows of a new deployment, in one transaction.
+/// The rows of a new deployment, in one transaction. (A colon before a word would be a variable to pgbench.)
 fn create(projects: i64) -> String {
     format!(
         "\\set project random(1, {projects})\n\
@@ -78,9 +78,9 @@ fn create(projects: i64) -> String {
          RETURNING id \\gset\n\
          INSERT INTO events (project_id, seq, kind, actor_id, created_at, payload) VALUES (:project, :last_event, \
          'deployment_created', {DEVELOPER}, 1790000000000, concat('{{\"deployment_id\":', :id::text, ',\"iid\":', \
-         :last_iid::text, ',\"environment_id\":1,\"environment\":\"production\",\"ref\":\"main\",\"tag\":false,\
-         \"sha\":\"', lpad(to_hex(:sha::bigint), 40, '0'), '\",\"before\":null,\"after\":\"running\",\
-         \"gate_bypassed\":false}}'));\n\
+         :last_iid::text, ',\"environment_id\": 1,\"environment\":\"production\",\"ref\":\"main\",\"tag\": false,\
+         \"sha\":\"', lpad(to_hex(:sha::bigint), 40, '0'), '\",\"before\": null,\"after\":\"running\",\
+         \"gate_bypassed\": false}}'));\n\
          COMMIT;\n"
     )
 }
@@ -118,11 +118,7 @@ pub async fn measure(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let ours = [server.id(), cluster.id()];
     let many = stock.projects();
     let plans = [
-        (
-            Job::Create(many),
-            "same rows, one transaction each",
-            create(many),
-        ),
+        (Job::Create(many), "same rows, one transaction each", create(many)),
         (Job::Create(1), "same rows, one project", create(1)),
         (Job::Get(Arc::clone(&stock)), "point read", get()),
     ];

@@ -13,7 +13,7 @@ use crate::{
     server::{Gatehouse, Place},
 };
 
-const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     Row {
         name: "create",
         title: "gRPC CreateDeployment, SQLite FULL, 64 callers, 100 projects",
