@@ -25,10 +25,10 @@ pub fn with_token<T>(message: T, token: &MetadataValue<Ascii>) -> Request<T> {
 }
 
 /// A project by its id.
-pub fn project(id: i64) -> Option<pb::ProjectRef> {
-    Some(pb::ProjectRef {
+pub fn project(id: i64) -> pb::ProjectRef {
+    pb::ProjectRef {
         by: Some(pb::project_ref::By::Id(id)),
-    })
+    }
 }
 
 /// A connection to `ADDRESS:PORT`.
@@ -92,7 +92,7 @@ pub fn scatter(number: u64) -> u64 {
 /// A request for a new deployment.
 pub fn creation(project_id: i64, number: u64) -> pb::CreateDeploymentRequest {
     pb::CreateDeploymentRequest {
-        project: project(project_id),
+        project: Some(project(project_id)),
         environment: "production".into(),
         sha: format!("{:016x}{number:024x}", scatter(number)),
         r#ref: "main".into(),
@@ -152,7 +152,7 @@ impl Caller for GrpcCaller {
             Job::Get(stock) => {
                 let (deployment_id, project_id) = stock.any(scatter(number));
                 let message = pb::GetDeploymentRequest {
-                    project: project(project_id),
+                    project: Some(project(project_id)),
                     deployment_id,
                 };
                 let answer = self
@@ -165,7 +165,7 @@ impl Caller for GrpcCaller {
             }
             Job::List(page, stock) => {
                 let message = pb::ListDeploymentsRequest {
-                    project: project(stock.large(scatter(number))),
+                    project: Some(project(stock.large(scatter(number)))),
                     ..page.clone()
                 };
                 let answer = self
@@ -186,7 +186,7 @@ impl Caller for GrpcCaller {
             Job::Approve(approvals) => {
                 let (token, (deployment_id, project_id)) = approvals.next()?;
                 let message = pb::SubmitApprovalRequest {
-                    project: project(project_id),
+                    project: Some(project(project_id)),
                     deployment_id,
                     status: pb::ApprovalStatus::Approved.into(),
                     ..Default::default()

@@ -22,7 +22,8 @@
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     clippy::disallowed_methods,
-    reason = "a report is printed, statistics are floats, and time is what is measured"
+    clippy::format_push_string,
+    reason = "a report is printed, statistics are floats, time is what is measured, and texts are built once"
 )]
 
 mod ceiling;

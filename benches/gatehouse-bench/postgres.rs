@@ -109,7 +109,7 @@ impl Cluster {
             programs,
             keeper,
         };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while this.run("psql", &["-d", "postgres", "-c", "SELECT 1"]).is_err() {
             if Instant::now() > deadline {
                 let log = fs::read_to_string(this.folder.path().join("log")).unwrap_or_default();

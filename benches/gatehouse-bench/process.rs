@@ -16,7 +16,7 @@ use crate::Failure;
 /// Ticks a second of the times in `/proc`: the same on every Linux.
 const TICKS: f64 = 100.0;
 /// How long a server may take until it says where it listens.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server process, gone with its children when it is dropped.
 #[derive(Debug)]

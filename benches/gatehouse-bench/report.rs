@@ -125,7 +125,7 @@ pub struct Report {
 
 impl Report {
     /// An empty table; says when and where.
-    pub fn new(options: Value) -> Self {
+    pub fn new(options: &Value) -> Self {
         let machine = machine();
         let date = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC").to_string();
         println!(
@@ -198,7 +198,7 @@ impl Report {
     }
 
     /// A figure that is no ratio of rates.
-    pub fn figure(&mut self, row: &str, title: &str, unit: &str, figure: f64, target: Target, more: Value) {
+    pub fn figure(&mut self, row: &str, title: &str, unit: &str, figure: f64, target: Target, more: &Value) {
         println!("\n{row}: {title}");
         self.line(row, title, "", figure, unit, target, json!({ "more": more }));
     }

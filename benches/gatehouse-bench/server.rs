@@ -111,9 +111,8 @@ impl Place {
             }
         }
         drop(Gatehouse::grpc(program, &this)?);
-        this.token = fs::read_to_string(this.folder.join(ROOT_TOKEN_FILE))?
-            .trim()
-            .to_owned();
+        let root = fs::read_to_string(this.folder.join(ROOT_TOKEN_FILE))?;
+        root.trim().clone_into(&mut this.token);
         Ok(this)
     }
 

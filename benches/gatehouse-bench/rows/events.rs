@@ -64,7 +64,7 @@ pub async fn watch(
             None => connect(address).await?,
         };
         let message = pb::WatchEventsRequest {
-            projects: project(1).into_iter().collect(),
+            projects: vec![project(1)],
             ..Default::default()
         };
         let mut calls = EventServiceClient::new(open.clone());
@@ -195,6 +195,6 @@ async fn deliver(
     };
     bench
         .report
-        .figure(row.name, row.title, "ms", figure, row.target, more);
+        .figure(row.name, row.title, "ms", figure, row.target, &more);
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! Memory, and the time a start takes.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gatehouse::pb::v1::{WhoAmIRequest, token_service_client::TokenServiceClient};
 use serde_json::json;
@@ -50,7 +53,7 @@ pub async fn measure(bench: &mut Bench<'_>, large: Option<&Filled>) -> Result<()
         let resident = memory_mib(server.id(), "VmRSS")?;
         bench
             .report
-            .figure(IDLE.name, IDLE.title, "MiB", resident, IDLE.target, json!({}));
+            .figure(IDLE.name, IDLE.title, "MiB", resident, IDLE.target, &json!({}));
     }
     let Some(large) = large else { return Ok(()) };
     let [loaded, start] = LARGE else { return Ok(()) };
@@ -61,9 +64,11 @@ pub async fn measure(bench: &mut Bench<'_>, large: Option<&Filled>) -> Result<()
     }
     if bench.options.wants(loaded.name) {
         match under_load(bench, large).await {
-            Ok(most) => bench
-                .report
-                .figure(loaded.name, loaded.title, "MiB", most, loaded.target, json!({})),
+            Ok(most) => {
+                bench
+                    .report
+                    .figure(loaded.name, loaded.title, "MiB", most, loaded.target, &json!({}))
+            }
             Err(error) => bench.skip(loaded, &error),
         }
     }
@@ -95,7 +100,7 @@ async fn starts(bench: &mut Bench<'_>, row: &Row, large: &Filled, empty: &Place)
     let more = json!({ "large_millis": large, "empty_millis": empty });
     bench
         .report
-        .figure(row.name, row.title, "", large / empty, row.target, more);
+        .figure(row.name, row.title, "", large / empty, row.target, &more);
     println!("  {large:.1} ms against {empty:.1} ms");
     Ok(())
 }
@@ -107,8 +112,8 @@ async fn under_load(bench: &Bench<'_>, large: &Filled) -> Result<f64, Failure> {
     let _watching = watch(&server.grpc, token, 1_000, &told).await?;
     tokio::spawn(async move { while seen.recv().await.is_some() {} });
     for job in [
-        Job::Get(large.stock.clone()),
-        Job::List(newest(), large.stock.clone()),
+        Job::Get(Arc::clone(&large.stock)),
+        Job::List(newest(), Arc::clone(&large.stock)),
         Job::Create(large.stock.projects()),
     ] {
         let callers = GrpcCaller::many(&server.grpc, token, CALLERS, &job).await?;

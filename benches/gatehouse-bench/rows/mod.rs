@@ -51,7 +51,7 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
     let mut bench = Bench {
         options,
         program: Program::find(options.gatehouse.as_deref(), options.work.as_deref())?,
-        report: Report::new(json!({
+        report: Report::new(&json!({
             "rounds": options.rounds,
             "seconds": options.seconds,
             "rows": options.rows,
@@ -67,7 +67,7 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
         bench.rest(&[reads::ROWS], done);
         let done = sidecar::measure(&mut bench, large).await;
         bench.rest(&[sidecar::ROWS], done);
-        let done = pages::measure(&mut bench, large).await;
+        let done = Box::pin(pages::measure(&mut bench, large)).await;
         bench.rest(&[pages::ROWS], done);
     }
     let done = footprint::measure(&mut bench, large.as_ref()).await;

@@ -119,7 +119,7 @@ pub async fn measure(bench: &mut Bench<'_>, large: &Filled) -> Result<(), Failur
     }
     drop(other);
     if let Some(row) = ROWS.last() {
-        bench.compare(row, deep(large, &server)).await;
+        Box::pin(bench.compare(row, deep(large, &server))).await;
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ async fn deep(large: &Filled, server: &Gatehouse) -> Result<Vec<Box<dyn Contende
     let token = MetadataValue::try_from(large.place.token.as_str())?;
     let mut calls = DeploymentServiceClient::new(connect(&server.grpc).await?);
     let mut request = pb::ListDeploymentsRequest {
-        project: project(1),
+        project: Some(project(1)),
         page_size: 100,
         ..newest()
     };

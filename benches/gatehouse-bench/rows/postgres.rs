@@ -104,7 +104,9 @@ pub async fn measure(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let cluster = match Cluster::start(bench.options.work.as_deref()).await {
         Ok(cluster) => Arc::new(cluster),
         Err(error) => {
-            ROWS.iter().chain(PEER).for_each(|row| bench.skip(row, &error));
+            for row in ROWS.iter().chain(PEER) {
+                bench.skip(row, &error);
+            }
             return Ok(());
         }
     };
@@ -161,7 +163,9 @@ async fn beside_fastapi(
         Ok(peer) => peer,
         Err(error) => {
             let error = format!("FastAPI: {error}").into();
-            PEER.iter().for_each(|row| bench.skip(row, &error));
+            for row in PEER {
+                bench.skip(row, &error);
+            }
             return Ok(());
         }
     };

@@ -52,12 +52,12 @@ impl Answers {
         let mut calls = DeploymentServiceClient::new(connect(&server.grpc).await?);
         let (deployment_id, of) = large.stock.any(0);
         let get = pb::GetDeploymentRequest {
-            project: project(of),
+            project: Some(project(of)),
             deployment_id,
         };
         let get = calls.get_deployment(with_token(get, &token)).await?.into_inner();
         let list = pb::ListDeploymentsRequest {
-            project: project(large.stock.large(0)),
+            project: Some(project(large.stock.large(0))),
             ..newest()
         };
         let list = calls
