@@ -65,9 +65,10 @@ pub async fn measure(bench: &mut Bench<'_>, large: Option<&Filled>) -> Result<()
     if bench.options.wants(loaded.name) {
         match under_load(bench, large).await {
             Ok(most) => {
+                let target = loaded.target;
                 bench
                     .report
-                    .figure(loaded.name, loaded.title, "MiB", most, loaded.target, &json!({}))
+                    .figure(loaded.name, loaded.title, "MiB", most, target, &json!({}));
             }
             Err(error) => bench.skip(loaded, &error),
         }
