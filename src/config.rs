@@ -177,6 +177,16 @@ pub struct GrpcOptions {
         value_name = "BYTES"
     )]
     pub max_message_bytes: NonZeroUsize,
+
+    /// How many calls are taken at a time, watches and waits not counted; more are refused with RESOURCE_EXHAUSTED, over
+    /// REST with 429
+    #[arg(
+        long,
+        env = "GATEHOUSE_MAX_CALLS",
+        default_value = "1024",
+        value_name = "CALLS"
+    )]
+    pub max_calls: NonZeroUsize,
 }
 
 /// The REST sidecar.

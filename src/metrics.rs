@@ -56,6 +56,7 @@ const TRANSACTIONS: &str = "gatehouse_store_transactions_total";
 const TRANSACTION_DURATION: &str = "gatehouse_store_transaction_duration_seconds";
 const RETRIES: &str = "gatehouse_store_transaction_retries_total";
 const READS: &str = "gatehouse_store_reads_total";
+const STATEMENTS: &str = "gatehouse_store_statements_total";
 const READ_DURATION: &str = "gatehouse_store_read_duration_seconds";
 const CONNECTION_WAIT: &str = "gatehouse_store_connection_wait_seconds";
 const CONNECTIONS: &str = "gatehouse_store_connections";
@@ -81,6 +82,7 @@ pub const METRICS: &[Metric] = &[
     counter_of(RETRIES, &[], "Transactions that were done again, for a conflict or a lost connection"),
     counter_of(READS, &["outcome"], "Reads of the store, by outcome: done, refused, conflict, unavailable, failed"),
     histogram_of(READ_DURATION, &[], "How long a read took, once it had a connection"),
+    counter_of(STATEMENTS, &[], "Statements sent to the database, those that begin and end transactions not counted"),
     histogram_of(CONNECTION_WAIT, &["pool"], "How long was waited for a connection, by what it was for: writer, reader"),
     gauge_of(CONNECTIONS, &["pool", "state"], "Open connections, by pool (writer, reader, shared where one does both, replica) and state (idle, in_use)"),
     gauge_of(CONNECTIONS_MAX, &["pool"], "The most connections that a pool opens"),
@@ -149,6 +151,7 @@ pub fn install() -> Result<Recorder, BuildError> {
         counter!(TRANSACTIONS, "outcome" => outcome.of_write()).absolute(0);
     }
     counter!(RETRIES).absolute(0);
+    counter!(STATEMENTS).absolute(0);
     let process = metrics_process::Collector::default();
     process.describe();
     Ok(Recorder { handle, process })
@@ -292,6 +295,11 @@ impl Outcome {
 pub fn transaction_ended(outcome: Outcome, took: Duration) {
     counter!(TRANSACTIONS, "outcome" => outcome.of_write()).increment(1);
     histogram!(TRANSACTION_DURATION).record(took);
+}
+
+/// A statement is sent.
+pub fn statement_sent() {
+    counter!(STATEMENTS).increment(1);
 }
 
 /// A transaction is done again.

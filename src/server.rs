@@ -17,7 +17,7 @@ use crate::{
     grpc::{
         Services,
         auth::AuthLayer,
-        request::{DeadlineLayer, Panicked, RequestLayer},
+        request::{AdmissionLayer, DeadlineLayer, Panicked, RequestLayer},
     },
     health::{self, Readiness},
     pb::{
@@ -64,6 +64,8 @@ const WHOLE_SERVER: &str = "";
 pub struct Options {
     /// The largest request that is taken, in bytes. Answers are bounded by the size of a page.
     pub max_message_bytes: usize,
+    /// How many calls are taken at a time, those that are held on purpose not counted.
+    pub max_calls: usize,
     /// The longest a call may take; a caller's own deadline counts where it is shorter.
     pub request_timeout: Duration,
     /// How long calls under way may go on after the server was asked to stop.
@@ -76,6 +78,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_message_bytes: 4 * 1024 * 1024,
+            max_calls: 1024,
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(20),
             readiness: Readiness::default(),
@@ -154,6 +157,7 @@ pub async fn serve(
         .tcp_keepalive(Some(Duration::from_mins(1)))
         .layer(RequestLayer)
         .layer(CatchPanicLayer::custom(Panicked))
+        .layer(AdmissionLayer::new(options.max_calls))
         .layer(DeadlineLayer::new(options.request_timeout))
         .layer(AuthLayer::new(app.clone()))
         .add_service(health_service)

@@ -58,15 +58,19 @@ impl Telemetry {
     }
 
     /// Sends what is left, for no longer than `limit`; no traces are sent afterwards.
+    #[cfg(feature = "otlp")]
     pub async fn end(&self, limit: Duration) {
-        #[cfg(feature = "otlp")]
         if let Some(traces) = self.traces.clone() {
             let ended = tokio::task::spawn_blocking(move || traces.end(limit));
             // What cannot be sent is lost with the process.
             let _ = ended.await;
         }
-        #[cfg(not(feature = "otlp"))]
-        let _ = limit;
+    }
+
+    /// There is nothing to send.
+    #[cfg(not(feature = "otlp"))]
+    pub fn end(&self, _limit: Duration) -> impl Future<Output = ()> + use<> {
+        std::future::ready(())
     }
 }
 

@@ -51,28 +51,35 @@ impl App {
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
         let by = caller.clone();
-        let (repository, lookup) = self.look_up(caller, &project, &command).await?;
+        let looked = self.look_up(caller, &project, &command).await?;
         let job = command.job.as_ref().map(|job| job.id);
         let select = Select::NewDeployment(command.environment.clone(), job);
         let decide = Box::new(move |state: &ProjectState| {
             access::project(&by, state.view.as_ref(), ProjectAction::CreateDeployment)?;
             access::project(&by, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
             admitted(state, ProjectAction::CreateDeployment, &command.environment)?;
+            let attached = state
+                .view
+                .as_ref()
+                .and_then(|view| view.project.repository.as_ref());
+            let lookup = match &looked {
+                None => attached.map(|_| &Lookup::Unavailable),
+                Some((repository, lookup)) if repository.as_ref() == attached => lookup.as_ref(),
+                Some(_) => {
+                    return Err(Error::new(
+                        Reason::Conflict,
+                        "the project's repository is another by now",
+                    ));
+                }
+            };
             let ground = Ground {
                 environment: state.environment.as_ref(),
                 slug_taken: state.slug_taken,
                 last: state.last_success.as_ref(),
                 announced: state.deployment.as_ref(),
                 gated: gate::requires_approval(&state.protections),
-                lookup: lookup.as_ref(),
+                lookup,
             };
-            let project = state.view.as_ref().map(|view| &view.project);
-            if project.is_some_and(|project| project.repository != repository) {
-                return Err(Error::new(
-                    Reason::Conflict,
-                    "the project's repository is another by now",
-                ));
-            }
             deployment::create(&command, by.id(), &ground, state.now)
         });
         Ok(self
@@ -81,14 +88,18 @@ impl App {
             .await?)
     }
 
-    /// The repository of a project, and what it says of a new deployment's sha and ref, for a caller who may create one.
-    /// It is asked before the change: reading a disk under the lock would hold everybody up.
+    /// The repository of a project, and what it says of a new deployment's sha and ref, for a caller who may create one;
+    /// none where no repository can be read anyway. It is asked before the change: reading a disk under the lock would hold
+    /// everybody up.
     async fn look_up(
         &self,
         caller: &Caller,
         project: &ProjectKey,
         command: &CreateDeployment,
-    ) -> Result<(Option<String>, Option<Lookup>), Error> {
+    ) -> Result<Option<(Option<String>, Option<Lookup>)>, Error> {
+        if !self.repositories.have_root() {
+            return Ok(None);
+        }
         let view = self.store.project_find(project, caller.id()).await?;
         let permitted = access::project(caller, view.as_ref(), ProjectAction::CreateDeployment);
         let repository = match permitted {
@@ -97,7 +108,7 @@ impl App {
             Err(_) => None,
         };
         let Some(path) = repository else {
-            return Ok((None, None));
+            return Ok(Some((None, None)));
         };
         let names = vec![command.sha.clone(), command.git_ref.clone()];
         let lookup = match self.repositories.resolve(&path, names).await.as_deref() {
@@ -110,7 +121,7 @@ impl App {
                 Lookup::Unavailable
             }
         };
-        Ok((Some(path), Some(lookup)))
+        Ok(Some((Some(path), Some(lookup))))
     }
 
     /// A deployment at its gate, with the caller among the people.

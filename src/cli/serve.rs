@@ -367,6 +367,7 @@ impl Servers {
         let readiness = Readiness::default();
         let options = server::Options {
             max_message_bytes: options.max_message_bytes.get(),
+            max_calls: options.max_calls.get(),
             request_timeout: time.request_timeout,
             drain_timeout: time.drain_timeout,
             readiness: readiness.clone(),

@@ -279,6 +279,38 @@ pub struct NewDeployment {
     pub job: Option<Box<Job>>,
 }
 
+impl NewDeployment {
+    /// The deployment that it becomes, if it has no job.
+    pub fn recorded(
+        &self,
+        place: (ProjectId, DeploymentId, Iid),
+        environment: EnvironmentSummary,
+        user: UserSummary,
+        now: Time,
+    ) -> Deployment {
+        let (project_id, id, iid) = place;
+        Deployment {
+            id,
+            iid,
+            project_id,
+            environment,
+            git_ref: self.git_ref.clone(),
+            tag: self.tag,
+            sha: self.sha.clone(),
+            user: Some(user),
+            status: self.status,
+            created_at: now,
+            updated_at: now,
+            finished_at: self.finished_at,
+            gate: self.gate,
+            failure_reason: None,
+            version: 1,
+            commit_id: self.commit_id.clone(),
+            job: None,
+        }
+    }
+}
+
 /// The environment of a new deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvironmentSlot {

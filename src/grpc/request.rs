@@ -4,13 +4,14 @@ use std::{
     any::Any,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tonic::{
     body::Body,
     codegen::{Body as HttpBody, Bytes},
@@ -154,6 +155,80 @@ where
             }))
         };
         Box::pin(CURRENT.scope(id, serve.instrument(span)))
+    }
+}
+
+/// Calls that are held on purpose, or that say how the server is, by the beginnings of their paths.
+const APART: [&str; 4] = [
+    "/gatehouse.v1.EventService/WatchEvents",
+    WAITING,
+    "/grpc.health.",
+    "/grpc.reflection.",
+];
+
+/// Refuses calls beyond a limit, at once and before anything is done for them: in a longer queue everybody would wait
+/// longer, and nobody would be served sooner. What is held on purpose does not count.
+#[derive(Debug, Clone)]
+pub struct AdmissionLayer {
+    places: Arc<Semaphore>,
+}
+
+impl AdmissionLayer {
+    /// So many calls are taken at a time.
+    pub fn new(limit: usize) -> Self {
+        let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+        Self { places }
+    }
+}
+
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = AdmissionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let places = Arc::clone(&self.places);
+        AdmissionService { places, inner }
+    }
+}
+
+/// See [`AdmissionLayer`].
+#[derive(Debug, Clone)]
+pub struct AdmissionService<S> {
+    places: Arc<Semaphore>,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for AdmissionService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let path = request.uri().path();
+        if APART.iter().any(|apart| path.starts_with(apart)) {
+            return Box::pin(self.inner.call(request));
+        }
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let error = Error::new(
+                Reason::Overloaded,
+                "the server has as many calls as it takes at a time",
+            );
+            return Box::pin(std::future::ready(Ok(refuse(error).into_http())));
+        };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(place);
+            answer
+        })
     }
 }
 

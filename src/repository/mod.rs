@@ -107,6 +107,11 @@ impl Repositories {
         })
     }
 
+    /// Whether there is a root, and so anything to read.
+    pub fn have_root(&self) -> bool {
+        self.root.is_some()
+    }
+
     /// What the repository at `path` is.
     pub async fn inspect(&self, path: &str) -> Result<Inspection, Problem> {
         self.ask(path, |repository| read::inspect(&repository)).await

@@ -204,6 +204,7 @@ impl Settings {
             openings: self.openings(),
             patience: Some(self.statement_timeout + GRACE),
             doubts,
+            group: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! SQLite: options, pools, migrations, and what its errors mean.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     SqlStr, Sqlite, SqliteConnection, SqlitePool,
@@ -108,6 +108,7 @@ fn connections(writer: SqlitePool, reader: SqlitePool) -> Connections<Sqlite> {
         },
         patience: None,
         doubts: Doubts::default(),
+        group: Some(Arc::default()),
     }
 }
 

@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{
     World, dial,
     engine::{Engine, Place, connected, on_both_engines},
+    hex,
     process::Process,
     rest::{Ask, send},
 };
@@ -109,10 +110,6 @@ fn as_of(export: &[u8], schema: i64) -> Vec<u8> {
         }
     }
     older.into_bytes()
-}
-
-fn hex(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn leave_out(values: &mut Vec<Value>, keep: &[bool]) {

@@ -1,5 +1,7 @@
 //! What those who operate servers see: metrics, readiness, traces, log lines, and how a server ends.
 
+#![expect(clippy::float_cmp, reason = "what is counted are whole numbers")]
+
 mod collector;
 mod exposition;
 
@@ -16,21 +18,24 @@ use gatehouse::{
     first_start::ROOT_TOKEN_FILE,
     metrics::METRICS,
     pb::v1::{
-        GetMetadataRequest, WatchEventsRequest, event_service_client::EventServiceClient,
+        CreateDeploymentRequest, DeploymentStatus, GetMetadataRequest, WatchEventsRequest,
+        deployment_service_client::DeploymentServiceClient, event_service_client::EventServiceClient,
         metadata_service_client::MetadataServiceClient,
     },
 };
 use serde_json::Value;
+use sqlx::Connection as _;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_client::ServerReflectionClient};
+use tonic_types::StatusExt as _;
 
 use crate::support::{
     Client, dial,
     engine::{Engine, Place, connected, on_both_engines},
-    eventually, first_project, project_id,
+    eventually, first_project, hex, project_id,
     rest::{Ask, Reply, send},
     within,
 };
@@ -439,10 +444,6 @@ async fn a_server_is_ready_as_long_as_its_store_answers(engine: Engine) {
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 async fn a_rest_request_is_one_trace_down_to_the_store(engine: Engine) {
     let place = engine.place().await;
     let collector = Collector::start().await;
@@ -542,6 +543,81 @@ async fn every_request_has_one_line_with_its_id_its_answer_and_its_time_and_no_s
     assert_eq!(served.len(), 4, "two requests, each with its call");
     let log = std::fs::read_to_string(&server.log).unwrap();
     assert!(!log.contains(&server.root), "a token is in the log");
+}
+
+#[tokio::test]
+async fn calls_beyond_the_limit_are_refused_at_once_and_what_is_held_does_not_count() {
+    let place = Engine::Sqlite.place().await;
+    let server = Program::both(&place, &["--max-calls", "2"]);
+    let client = server.client();
+    let project = first_project(&client).await;
+    let watch = WatchEventsRequest {
+        projects: vec![project_id(project)],
+        ..Default::default()
+    };
+    let mut events = EventServiceClient::new(client.clone());
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        let mut told = events.watch_events(watch.clone()).await.unwrap().into_inner();
+        told.message().await.unwrap();
+        watches.push(told);
+    }
+    // Nobody can write as long as this holds the file.
+    let options = gatehouse::store::sqlite::options(&place.file());
+    let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let writes: Vec<_> = (0..2)
+        .map(|number| {
+            let mut deployments = DeploymentServiceClient::new(client.clone());
+            let request = CreateDeploymentRequest {
+                project: Some(project_id(project)),
+                environment: format!("qa-{number}"),
+                sha: crate::support::SHA.into(),
+                r#ref: "main".into(),
+                status: DeploymentStatus::Running.into(),
+                ..Default::default()
+            };
+            tokio::spawn(async move { deployments.create_deployment(request).await })
+        })
+        .collect();
+    eventually("both write, or wait to", async || {
+        let calls = server.scrape().await;
+        calls.value("gatehouse_grpc_requests_in_flight", &[]) == 5.0
+    })
+    .await;
+
+    let refused = MetadataServiceClient::new(client.clone())
+        .get_metadata(GetMetadataRequest {})
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "OVERLOADED");
+    assert!(details.retry_info().unwrap().retry_delay.is_some());
+    let refused = server.rest(&Ask::new("GET", "user").by(&server.root)).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(health(&server.grpc_url()).await, ServingStatus::Serving);
+    let told = events
+        .watch_events(watch)
+        .await
+        .unwrap()
+        .into_inner()
+        .message()
+        .await;
+    assert!(told.is_ok(), "a watch is no call that counts");
+
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    for write in writes {
+        within("a write", write).await.unwrap().unwrap();
+    }
+    assert_eq!(
+        server
+            .rest(&Ask::new("GET", "user").by(&server.root))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]

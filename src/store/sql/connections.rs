@@ -18,6 +18,7 @@ use super::{
     Db,
     event::Told,
     failed,
+    group_commit::GroupCommit,
     seam::{Class, Driver, Opening, Openings},
 };
 use crate::{
@@ -41,6 +42,8 @@ pub struct Connections<DB: Db> {
     pub patience: Option<Duration>,
     /// When a connection was lost.
     pub doubts: Doubts,
+    /// Writes that are done together, where a single connection writes.
+    pub group: Option<Arc<GroupCommit<DB>>>,
 }
 
 // Not derived: an engine need not be cloned for its pools to be.
@@ -52,6 +55,7 @@ impl<DB: Db> Clone for Connections<DB> {
             openings: self.openings.clone(),
             patience: self.patience,
             doubts: self.doubts.clone(),
+            group: self.group.clone(),
         }
     }
 }
@@ -122,7 +126,6 @@ impl<DB: Db> Connections<DB> {
     }
 
     /// The engine's name.
-    #[expect(clippy::unused_self, reason = "it says which engine is meant")]
     pub fn engine(&self) -> &'static str {
         <DB as Driver>::NAME
     }
@@ -169,10 +172,19 @@ impl<DB: Db> Connections<DB> {
     }
 
     /// Does `work` in a transaction, again and again where that is safe and may help.
-    pub async fn write<W: Work<DB>>(&self, work: &W) -> Ended<W::Output> {
+    pub async fn write<W: Work<DB>>(&self, work: W) -> Ended<W::Output> {
+        let work = Arc::new(work);
         let mut attempt = 1;
         loop {
-            match self.write_once(work).await {
+            let grouped = match &self.group {
+                Some(group) => group.write(self, &work).await,
+                None => None,
+            };
+            let ended = match grouped {
+                Some(ended) => ended,
+                None => self.write_once(&*work).await,
+            };
+            match ended {
                 Ended::Without(Err(StoreError::Conflict(_) | StoreError::Lost(_))) if attempt < ATTEMPTS => {
                     attempt += 1;
                     metrics::transaction_retried();
@@ -249,7 +261,7 @@ impl<DB: Db> Connections<DB> {
     }
 
     /// Gives a connection up if it broke, and says so to those who hold others.
-    fn look_at<T>(&self, connection: &mut PoolConnection<DB>, answer: &Result<T>) {
+    pub fn look_at<T>(&self, connection: &mut PoolConnection<DB>, answer: &Result<T>) {
         match answer {
             Err(StoreError::Lost(_) | StoreError::Timeout(_) | StoreError::OutcomeUnknown(_)) => {
                 connection.close_on_drop();
@@ -262,7 +274,7 @@ impl<DB: Db> Connections<DB> {
 }
 
 /// A connection of a pool.
-async fn acquire<DB: Db>(pool: &Pool<DB>, wanted: Wanted) -> Result<PoolConnection<DB>> {
+pub async fn acquire<DB: Db>(pool: &Pool<DB>, wanted: Wanted) -> Result<PoolConnection<DB>> {
     let begun = Moment::now();
     let acquired = pool.acquire().await.map_err(failed::<DB>);
     metrics::connection_waited(wanted, begun);
@@ -305,7 +317,7 @@ impl Trial {
     }
 
     /// A transaction for this work that begins now.
-    fn write<DB: Db, W: Work<DB>>() -> Self {
+    pub fn write<DB: Db, W: Work<DB>>() -> Self {
         let work = std::any::type_name::<W>();
         let work = work.split('<').next().unwrap_or(work);
         let operation = work.rsplit_once("sql::").map_or(work, |(_, operation)| operation);
@@ -329,7 +341,13 @@ impl Trial {
         self.span.record("outcome", outcome.of_read());
     }
 
-    fn written(self, outcome: Outcome) {
+    /// It begins only now: it had to wait.
+    pub fn begins(&mut self) {
+        self.begun = Moment::now();
+    }
+
+    /// This came of the transaction.
+    pub fn written(self, outcome: Outcome) {
         metrics::transaction_ended(outcome, self.begun.elapsed());
         self.span.record("outcome", outcome.of_write());
     }

@@ -8,9 +8,9 @@ use super::{
     merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
     project::{MarkRow, PositionRow},
     row::{
-        ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupLevelRow, GroupRow,
-        GroupViewRow, LevelRow, LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow,
-        ShareRow, TokenRow, UserRow, ViewRow,
+        ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupRow, GroupViewRow, HolderRow,
+        LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow, ShareRow, TokenRow, UserRow,
+        ViewRow, WayRow,
     },
     schema::{AppliedRow, InstallationRow},
     seam::{Carries, Cells, Driver, Reads},
@@ -38,14 +38,13 @@ pub trait Db:
     + Reads<EntryRow>
     + Reads<EnvironmentRow>
     + Reads<EventRow>
-    + Reads<GroupLevelRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
     + Reads<InstallationRow>
     + Reads<JobRow>
     + Reads<LabelRow>
     + Reads<LeaseRow>
-    + Reads<LevelRow>
+    + Reads<WayRow>
     + Reads<LinkRow>
     + Reads<LockRow>
     + Reads<MarkRow>
@@ -59,6 +58,7 @@ pub trait Db:
     + Reads<ReactionRow>
     + Reads<RequestRow>
     + Reads<ShareRow>
+    + Reads<HolderRow>
     + Reads<TokenRow>
     + Reads<UserRow>
     + Reads<ViewRow>

@@ -17,7 +17,7 @@ use crate::{
         Time,
         approval::{ApprovalDraft, ApprovalStatus},
         deployment::{Deployment, DeploymentStatus, EnvironmentSlot, NewDeployment},
-        directory::{Container, Project},
+        directory::{Container, Project, User, UserSummary},
         environment::{Environment, NewEnvironment},
         event::{EventKind, EventSubject, ProjectChange},
         id::{DeploymentId, EnvironmentKey, Iid, ProjectId, ProjectKey, UserId},
@@ -65,6 +65,7 @@ pub struct Ledger<'a, DB: Db> {
     log: Log<'a>,
     touched: Vec<Touched>,
     answer: ProjectAnswer,
+    author: Option<UserSummary>,
 }
 
 impl<'a, DB: Db> Ledger<'a, DB> {
@@ -89,7 +90,15 @@ impl<'a, DB: Db> Ledger<'a, DB> {
             },
             touched: Vec::new(),
             answer,
+            author: None,
         }
+    }
+
+    /// With who acts, as read under the lock.
+    #[must_use]
+    pub fn by(self, author: Option<&User>) -> Self {
+        let author = author.map(User::summary);
+        Self { author, ..self }
     }
 
     /// Makes a change true.
@@ -199,14 +208,23 @@ impl<'a, DB: Db> Ledger<'a, DB> {
             now,
         )
         .await?;
-        // Read back for the environment and the user that it shows.
-        let created = deployment::find_by_id::<DB>(&mut *self.connection, project, id)
-            .await?
-            .ok_or(StoreError::Inconsistent {
-                table: "deployments",
-                column: "id",
-                id: id.0,
-            })?;
+        let place = self.answer.environment.as_ref();
+        let place = place.filter(|shown| shown.id == environment);
+        let author = self.author.clone().filter(|author| author.id == new.user_id);
+        let created = match (place, author, &new.job) {
+            (Some(place), Some(author), None) => {
+                let number = (project, id, Iid(self.iid));
+                new.recorded(number, place.summary(), author, self.log.now)
+            }
+            // With its job and whom that shows.
+            _ => deployment::find_by_id::<DB>(&mut *self.connection, project, id)
+                .await?
+                .ok_or(StoreError::Inconsistent {
+                    table: "deployments",
+                    column: "id",
+                    id: id.0,
+                })?,
+        };
         let subject = event::deployment(&created, None, Some(created.status));
         self.answer.deployment = Some(created.clone());
         self.append(EventKind::DeploymentCreated, &subject).await?;

@@ -11,6 +11,7 @@ mod environment;
 mod event;
 mod gate;
 mod group;
+mod group_commit;
 mod job;
 mod lease;
 mod ledger;
@@ -96,7 +97,7 @@ impl<DB: Db> SqlStore<DB> {
     async fn write<W: Work<DB>>(&self, work: W) -> Result<W::Output> {
         let (connections, wake) = (self.connections.clone(), self.wake.clone());
         let written = async move {
-            match connections.write(&work).await {
+            match connections.write(work).await {
                 Ended::Without(outcome) => outcome,
                 // Also where the outcome is unknown: who is woken looks for themself.
                 Ended::Perhaps(outcome, told) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Db, failed, list,
-    row::{GroupLevelRow, LevelRow, UserRow},
+    row::{UserRow, WayRow},
     seam::{Stmt, sql},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         access::AccessLevel,
         directory::{Container, Project, Standing, User},
         id::{GroupId, ProjectId, UserId},
-        person::{GroupStanding, Person},
+        person::Person,
         protection::{Audience, ProtectedEnvironment, Subject},
     },
     store::{Result, StoreError},
@@ -61,14 +61,14 @@ pub async fn load<DB: Db>(
         .into_iter()
         .map(|user| (user.id, Person::of(user, Standing::default())))
         .collect();
-    if let Some(project) = project {
-        by_project::<DB>(&mut *connection, project.id, ids, &mut people).await?;
-    }
     // What somebody is to the project's group holds in the project.
     let mut asked = groups.clone();
     asked.extend(project.map(|project| project.group.id));
     if !asked.is_empty() {
-        by_group::<DB>(&mut *connection, &asked, ids, &mut people).await?;
+        let of_project = project.map(|project| project.id);
+        for row in standings::<DB>(connection, of_project, &asked, ids).await? {
+            stand(&mut people, &row)?;
+        }
     }
     if let Some(project) = project {
         for person in people.values_mut() {
@@ -83,111 +83,77 @@ pub async fn load<DB: Db>(
     Ok(people)
 }
 
-fn level(number: i64) -> Result<AccessLevel> {
-    AccessLevel::from_number(number).ok_or(StoreError::Inconsistent {
-        table: "memberships",
-        column: "access_level",
-        id: number,
-    })
-}
+/// By which way somebody is something to a project or a group, as the statement below numbers them.
+const IN_PROJECT: i64 = 1;
+const BY_PROJECT_SHARE: i64 = 2;
+const IN_GROUP: i64 = 3;
+const ABOVE_GROUP: i64 = 4;
+const BY_GROUP_SHARE: i64 = 5;
 
-/// Direct membership in the project, and shares of the project itself.
-async fn by_project<DB: Db>(
+/// What people are to groups: as members and above them, by shares of them and of those above; and to a project, as members
+/// and by shares of it. All in one statement.
+async fn standings<DB: Db>(
     connection: &mut DB::Connection,
-    project: ProjectId,
-    ids: &BTreeSet<UserId>,
-    people: &mut BTreeMap<UserId, Person>,
-) -> Result<()> {
-    let direct = sql::<DB>("SELECT m.user_id, m.access_level FROM memberships m")
-        .push_bind(" WHERE m.project_id = ", project.0)
-        .push(" AND m.user_id")
-        .push_in(ids.iter().map(|id| id.0));
-    for row in direct
-        .all::<LevelRow>(&mut *connection)
-        .await
-        .map_err(failed::<DB>)?
-    {
-        if let Some(person) = people.get_mut(&UserId(row.user_id)) {
-            person.standing.project = Some(level(row.access_level)?);
-        }
-    }
-    let shared = sql::<DB>(
-        "SELECT m.user_id, MAX(CASE WHEN m.access_level < s.access_level THEN m.access_level ELSE s.access_level \
-         END) AS access_level FROM group_shares s JOIN group_ancestors a ON a.group_id = s.group_id \
-         JOIN memberships m ON m.group_id = a.ancestor_id",
-    )
-    .push_bind(" WHERE s.shared_project_id = ", project.0)
-    .push(" AND m.user_id")
-    .push_in(ids.iter().map(|id| id.0))
-    .push(" GROUP BY m.user_id");
-    for row in shared.all::<LevelRow>(connection).await.map_err(failed::<DB>)? {
-        if let Some(person) = people.get_mut(&UserId(row.user_id)) {
-            person.standing.shared = Some(level(row.access_level)?);
-        }
-    }
-    Ok(())
-}
-
-/// Membership in groups and above them, and shares of them and of those above them.
-async fn by_group<DB: Db>(
-    connection: &mut DB::Connection,
+    project: Option<ProjectId>,
     groups: &BTreeSet<GroupId>,
     ids: &BTreeSet<UserId>,
-    people: &mut BTreeMap<UserId, Person>,
-) -> Result<()> {
+) -> Result<Vec<WayRow>> {
+    let by_them = |stmt: Stmt<DB>| stmt.push(" AND m.user_id").push_in(ids.iter().map(|id| id.0));
     let within = |stmt: Stmt<DB>, column: &'static str| {
-        stmt.push(column)
-            .push_in(groups.iter().map(|group| group.0))
-            .push(" AND m.user_id")
-            .push_in(ids.iter().map(|id| id.0))
+        by_them(stmt.push(column).push_in(groups.iter().map(|group| group.0)))
     };
-    let members = sql::<DB>(
-        "SELECT m.user_id, a.group_id, CAST(CASE WHEN m.group_id = a.group_id THEN 1 ELSE 0 END AS BIGINT) AS direct, \
+    let stmt = sql::<DB>(
+        "SELECT m.user_id, a.group_id, CASE WHEN m.group_id = a.group_id THEN CAST(3 AS BIGINT) ELSE 4 END AS way, \
          MAX(m.access_level) AS access_level FROM memberships m JOIN group_ancestors a ON a.ancestor_id = m.group_id \
          WHERE ",
     );
-    let members =
-        within(members, "a.group_id").push(" GROUP BY m.user_id, a.group_id, m.group_id = a.group_id");
-    for row in members
-        .all::<GroupLevelRow>(&mut *connection)
-        .await
-        .map_err(failed::<DB>)?
-    {
-        let standing = standing_of(people, &row);
-        if let Some(standing) = standing {
-            let level = Some(level(row.access_level)?);
-            if row.direct == 1 {
-                standing.direct = level;
-            } else {
-                standing.above = level;
-            }
-        }
-    }
-    let shared = sql::<DB>(
-        "SELECT m.user_id, b.group_id, CAST(0 AS BIGINT) AS direct, MAX(CASE WHEN m.access_level < s.access_level \
-         THEN m.access_level ELSE s.access_level END) AS access_level FROM group_shares s \
+    let stmt = within(stmt, "a.group_id").push(
+        " GROUP BY m.user_id, a.group_id, m.group_id = a.group_id UNION ALL \
+         SELECT m.user_id, b.group_id, 5, MAX(CASE WHEN m.access_level < s.access_level \
+         THEN m.access_level ELSE s.access_level END) FROM group_shares s \
          JOIN group_ancestors b ON b.ancestor_id = s.shared_group_id \
          JOIN group_ancestors a ON a.group_id = s.group_id JOIN memberships m ON m.group_id = a.ancestor_id WHERE ",
     );
-    let shared = within(shared, "b.group_id").push(" GROUP BY m.user_id, b.group_id");
-    for row in shared
-        .all::<GroupLevelRow>(connection)
-        .await
-        .map_err(failed::<DB>)?
-    {
-        if let Some(standing) = standing_of(people, &row) {
-            standing.shared = Some(level(row.access_level)?);
-        }
+    let mut stmt = within(stmt, "b.group_id").push(" GROUP BY m.user_id, b.group_id");
+    if let Some(project) = project {
+        stmt = by_them(stmt.push_bind(
+            " UNION ALL SELECT m.user_id, 0, 1, m.access_level FROM memberships m WHERE m.project_id = ",
+            project.0,
+        ));
+        stmt = by_them(stmt.push_bind(
+            " UNION ALL SELECT m.user_id, 0, 2, MAX(CASE WHEN m.access_level < s.access_level THEN m.access_level \
+             ELSE s.access_level END) FROM group_shares s JOIN group_ancestors a ON a.group_id = s.group_id \
+             JOIN memberships m ON m.group_id = a.ancestor_id WHERE s.shared_project_id = ",
+            project.0,
+        ))
+        .push(" GROUP BY m.user_id");
     }
-    Ok(())
+    stmt.all::<WayRow>(connection).await.map_err(failed::<DB>)
 }
 
-fn standing_of<'a>(
-    people: &'a mut BTreeMap<UserId, Person>,
-    row: &GroupLevelRow,
-) -> Option<&'a mut GroupStanding> {
-    let person = people.get_mut(&UserId(row.user_id))?;
-    Some(person.groups.entry(GroupId(row.group_id)).or_default())
+/// Notes what somebody is to something.
+fn stand(people: &mut BTreeMap<UserId, Person>, row: &WayRow) -> Result<()> {
+    let Some(person) = people.get_mut(&UserId(row.user_id)) else {
+        return Ok(());
+    };
+    let level = Some(
+        AccessLevel::from_number(row.access_level).ok_or(StoreError::Inconsistent {
+            table: "memberships",
+            column: "access_level",
+            id: row.access_level,
+        })?,
+    );
+    let group = GroupId(row.group_id);
+    match row.way {
+        IN_PROJECT => person.standing.project = level,
+        BY_PROJECT_SHARE => person.standing.shared = level,
+        IN_GROUP => person.groups.entry(group).or_default().direct = level,
+        ABOVE_GROUP => person.groups.entry(group).or_default().above = level,
+        BY_GROUP_SHARE => person.groups.entry(group).or_default().shared = level,
+        // There are no others in the statement.
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Up to `limit` of the people, beyond `after`, who could belong to what these protections name, by id.

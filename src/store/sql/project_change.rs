@@ -71,7 +71,8 @@ impl<DB: Db> Work<DB> for Change {
             ..ProjectAnswer::of(view.project.clone(), self.terms.actor)
         };
         let (actor, now) = (self.terms.actor, state.now);
-        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, actor, now, answer, told);
+        let author = state.actor.as_ref().map(|person| &person.user);
+        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, actor, now, answer, told).by(author);
         for change in &changes {
             ledger.change(change).await?;
         }

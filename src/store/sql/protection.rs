@@ -24,8 +24,8 @@ use crate::{
 const COLUMNS: &str = "SELECT p.id, p.project_id, p.group_id, p.name, p.required_approval_count, p.created_at, \
      p.updated_at, p.version";
 
-/// The columns of an [`EntryRow`] but the number of approvals.
-const ENTRY_COLUMNS: &str = "SELECT e.id, e.protection_id, e.user_id, e.group_id, e.access_level, \
+/// The columns of an [`EntryRow`] but those that tell the lists apart.
+const ENTRY_COLUMNS: &str = "SELECT e.id AS id, e.protection_id, e.user_id, e.group_id, e.access_level, \
      e.group_inheritance, u.name AS user_name, u.username, g.name AS group_name, g.path AS group_path, \
      g.full_path AS group_full_path, ";
 
@@ -41,12 +41,12 @@ impl Entries {
     fn from(self) -> &'static str {
         match self {
             Self::DeployAccessLevels => {
-                "CAST(0 AS BIGINT) AS required_approvals FROM deploy_access_levels e \
+                "CAST(0 AS BIGINT) AS is_rule, CAST(0 AS BIGINT) AS required_approvals FROM deploy_access_levels e \
                  LEFT JOIN users u ON u.id = e.user_id LEFT JOIN groups g ON g.id = e.group_id \
                  WHERE e.protection_id"
             }
             Self::ApprovalRules => {
-                "e.required_approvals FROM approval_rules e LEFT JOIN users u ON u.id = e.user_id \
+                "1, e.required_approvals FROM approval_rules e LEFT JOIN users u ON u.id = e.user_id \
                  LEFT JOIN groups g ON g.id = e.group_id WHERE e.protection_id"
             }
         }
@@ -79,27 +79,25 @@ async fn load<DB: Db>(connection: &mut DB::Connection, stmt: Stmt<DB>) -> Result
         .enumerate()
         .map(|(index, protection)| (protection.id.0, index))
         .collect();
-    for entries in [Entries::DeployAccessLevels, Entries::ApprovalRules] {
-        let stmt = sql::<DB>(ENTRY_COLUMNS)
-            .push(entries.from())
-            .push_in(at.keys().copied())
-            .push(" ORDER BY e.id");
-        for row in stmt
-            .all::<EntryRow>(&mut *connection)
-            .await
-            .map_err(failed::<DB>)?
-        {
-            let Some(protection) = at.get(&row.protection_id).map(|&index| &mut found[index]) else {
-                continue;
-            };
-            match entries {
-                Entries::DeployAccessLevels => {
-                    protection
-                        .deploy_access_levels
-                        .push(DeployAccessLevel::try_from(row)?);
-                }
-                Entries::ApprovalRules => protection.approval_rules.push(ApprovalRule::try_from(row)?),
-            }
+    // Both lists in one statement.
+    let stmt = sql::<DB>(ENTRY_COLUMNS)
+        .push(Entries::DeployAccessLevels.from())
+        .push_in(at.keys().copied())
+        .push(" UNION ALL ")
+        .push(ENTRY_COLUMNS)
+        .push(Entries::ApprovalRules.from())
+        .push_in(at.keys().copied())
+        .push(" ORDER BY id");
+    for row in stmt.all::<EntryRow>(connection).await.map_err(failed::<DB>)? {
+        let Some(protection) = at.get(&row.protection_id).map(|&index| &mut found[index]) else {
+            continue;
+        };
+        if row.is_rule == 1 {
+            protection.approval_rules.push(ApprovalRule::try_from(row)?);
+        } else {
+            protection
+                .deploy_access_levels
+                .push(DeployAccessLevel::try_from(row)?);
         }
     }
     Ok(found)

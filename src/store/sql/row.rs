@@ -115,11 +115,11 @@ impl TryFrom<UserRow> for User {
 
 #[derive(Debug, FromRow)]
 pub struct TokenRow {
-    pub id: i64,
+    pub token_id: i64,
     pub user_id: i64,
-    pub name: String,
+    pub token_name: String,
     pub scopes: String,
-    pub created_at: i64,
+    pub token_created_at: i64,
     pub expires_at: Option<i64>,
     pub revoked_at: Option<i64>,
     pub last_used_at: Option<i64>,
@@ -134,16 +134,16 @@ impl TryFrom<TokenRow> for Token {
     fn try_from(row: TokenRow) -> Result<Self, StoreError> {
         let at = |column, value: Option<i64>| {
             value
-                .map(|millis| time("tokens", column, row.id, millis))
+                .map(|millis| time("tokens", column, row.token_id, millis))
                 .transpose()
         };
         Ok(Self {
             scopes: row
                 .scopes
                 .split_whitespace()
-                .map(|word| Scope::parse(word).ok_or_else(|| inconsistent("tokens", "scopes", row.id)))
+                .map(|word| Scope::parse(word).ok_or_else(|| inconsistent("tokens", "scopes", row.token_id)))
                 .collect::<Result<_, _>>()?,
-            created_at: time("tokens", "created_at", row.id, row.created_at)?,
+            created_at: time("tokens", "created_at", row.token_id, row.token_created_at)?,
             expires_at: at("expires_at", row.expires_at)?,
             revoked_at: at("revoked_at", row.revoked_at)?,
             last_used_at: at("last_used_at", row.last_used_at)?,
@@ -154,12 +154,29 @@ impl TryFrom<TokenRow> for Token {
                     project_path,
                 }),
                 (None, ..) => None,
-                _ => return Err(inconsistent("tokens", "deployment_id", row.id)),
+                _ => return Err(inconsistent("tokens", "deployment_id", row.token_id)),
             },
-            id: TokenId(row.id),
+            id: TokenId(row.token_id),
             user_id: UserId(row.user_id),
-            name: row.name,
+            name: row.token_name,
         })
+    }
+}
+
+/// A token with its user.
+#[derive(Debug, FromRow)]
+pub struct HolderRow {
+    #[sqlx(flatten)]
+    pub token: TokenRow,
+    #[sqlx(flatten)]
+    pub user: UserRow,
+}
+
+impl TryFrom<HolderRow> for (Token, User) {
+    type Error = StoreError;
+
+    fn try_from(row: HolderRow) -> Result<Self, StoreError> {
+        Ok((row.token.try_into()?, row.user.try_into()?))
     }
 }
 
@@ -571,6 +588,7 @@ impl TryFrom<ProtectionRow> for ProtectedEnvironment {
 pub struct EntryRow {
     pub id: i64,
     pub protection_id: i64,
+    pub is_rule: i64,
     pub user_id: Option<i64>,
     pub group_id: Option<i64>,
     pub access_level: Option<i64>,
@@ -687,19 +705,12 @@ impl TryFrom<ApprovalRow> for Approval {
     }
 }
 
-/// What a user is to something.
+/// What a user is to a group, or to a project (no group, 0), and by which way.
 #[derive(Debug, FromRow)]
-pub struct LevelRow {
-    pub user_id: i64,
-    pub access_level: i64,
-}
-
-/// What a user is to a group; `direct` is 1 for membership in the group itself.
-#[derive(Debug, FromRow)]
-pub struct GroupLevelRow {
+pub struct WayRow {
     pub user_id: i64,
     pub group_id: i64,
-    pub direct: i64,
+    pub way: i64,
     pub access_level: i64,
 }
 

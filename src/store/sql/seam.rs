@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, future::Future, sync::Arc};
 
+use crate::metrics;
 use sqlx::{
     Arguments, AssertSqlSafe, ColumnIndex, Database, Decode, Encode, FromRow, IntoArguments, Row as _,
     SqlSafeStr as _, SqlStr, Type, error::BoxDynError, migrate::Migrator,
@@ -240,7 +241,9 @@ impl<DB: Driver> Stmt<DB> {
         &self.text
     }
 
+    /// What is sent, now.
     fn into_parts(self) -> Result<(SqlStr, DB::Arguments), sqlx::Error> {
+        metrics::statement_sent();
         if let Some(error) = self.failed {
             return Err(sqlx::Error::Encode(error));
         }

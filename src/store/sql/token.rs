@@ -7,7 +7,7 @@ use super::{
     event::Told,
     failed, find,
     page::{ListById, page_by_id},
-    row::{TokenRow, inconsistent, millis},
+    row::{HolderRow, TokenRow, inconsistent, millis},
     seam::{Stmt, sql},
     user,
 };
@@ -15,7 +15,7 @@ use crate::{
     domain::{
         Time,
         directory::User,
-        id::{TokenId, UserId, UserKey},
+        id::{TokenId, UserId},
         page::{Page, PageRequest},
         token::{NewToken, Scope, SecretHash, Token},
     },
@@ -23,26 +23,28 @@ use crate::{
 };
 
 /// The columns of a [`TokenRow`].
-const COLUMNS: &str = "SELECT t.id, t.user_id, t.name, t.scopes, t.created_at, t.expires_at, t.revoked_at, \
+const COLUMNS: &str = "SELECT t.id AS token_id, t.user_id, t.name AS token_name, t.scopes, t.created_at AS token_created_at, t.expires_at, t.revoked_at, \
      t.last_used_at, t.deployment_id, d.project_id AS job_project_id, p.full_path AS job_project_path";
 
 /// The tables that they are in.
 const TABLES: &str = " FROM tokens t LEFT JOIN deployments d ON d.id = t.deployment_id \
      LEFT JOIN projects p ON p.id = d.project_id";
 
+/// Tokens with their users.
+fn with_user<DB: Db>() -> Stmt<DB> {
+    sql::<DB>(COLUMNS)
+        .push(user::WITH)
+        .push(TABLES)
+        .push(" JOIN users u ON u.id = t.user_id")
+}
+
 /// The token with this secret and its user.
 pub async fn find_by_secret<DB: Db>(
     connection: &mut DB::Connection,
     hash: &SecretHash,
 ) -> Result<Option<(Token, User)>> {
-    let stmt = sql::<DB>(COLUMNS)
-        .push(TABLES)
-        .push_bind(" WHERE t.secret_hash = ", hash.0.clone());
-    let Some(token) = find::<DB, TokenRow, Token>(connection, stmt).await? else {
-        return Ok(None);
-    };
-    let user = user::find_by_key::<DB>(connection, &UserKey::Id(token.user_id)).await?;
-    Ok(user.map(|user| (token, user)))
+    let stmt = with_user::<DB>().push_bind(" WHERE t.secret_hash = ", hash.0.clone());
+    find::<DB, HolderRow, (Token, User)>(connection, stmt).await
 }
 
 /// A token by id and its user.
@@ -50,11 +52,8 @@ pub async fn find_with_user<DB: Db>(
     connection: &mut DB::Connection,
     id: TokenId,
 ) -> Result<Option<(Token, User)>> {
-    let Some(token) = find_by_id::<DB>(&mut *connection, id).await? else {
-        return Ok(None);
-    };
-    let user = user::find_by_key::<DB>(connection, &UserKey::Id(token.user_id)).await?;
-    Ok(user.map(|user| (token, user)))
+    let stmt = with_user::<DB>().push_bind(" WHERE t.id = ", id.0);
+    find::<DB, HolderRow, (Token, User)>(connection, stmt).await
 }
 
 /// A token by id.

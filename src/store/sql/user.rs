@@ -22,6 +22,10 @@ use crate::{
 pub const COLUMNS: &str = "SELECT id, username, name, email, public_email, avatar_url, state, admin, external, bio, location, skype, linkedin, \
      twitter, website_url, organization, created_at, version";
 
+/// The same columns, of the table `u`, behind those of another table.
+pub const WITH: &str = ", u.id, u.username, u.name, u.email, u.public_email, u.avatar_url, u.state, u.admin, u.external, u.bio, u.location, \
+     u.skype, u.linkedin, u.twitter, u.website_url, u.organization, u.created_at, u.version";
+
 /// A user by key.
 pub async fn find_by_key<DB: Db>(connection: &mut DB::Connection, key: &UserKey) -> Result<Option<User>> {
     let stmt = sql::<DB>(COLUMNS).push(" FROM users");

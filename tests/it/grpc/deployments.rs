@@ -56,6 +56,13 @@ async fn a_deployment_is_recorded_started_finished_read_and_deleted(engine: Engi
         ("production", "production")
     );
 
+    // What is answered is what is kept, to the letter.
+    for status in [S::Created, S::Running, S::Success, S::Failed, S::Canceled] {
+        let recorded = world.record("review/1", status).await;
+        let read = calls.get_deployment(get(&world, recorded.id)).await.unwrap();
+        assert_eq!(read.into_inner().deployment.unwrap(), recorded);
+    }
+
     let mut etag = created.etag;
     for status in [S::Running, S::Failed, S::Success] {
         let request = pb::UpdateDeploymentStatusRequest {

@@ -31,7 +31,7 @@ impl Exposition {
                 let (name, text) = rest.split_once(' ').unwrap();
                 if name != last {
                     assert!(!families.contains_key(name), "{name} is told of in two places");
-                    last = name.to_owned();
+                    name.clone_into(&mut last);
                 }
                 let family = families.entry(name.to_owned()).or_default();
                 assert!(family.samples.is_empty(), "behind the samples: {line}");

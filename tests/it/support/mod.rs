@@ -11,7 +11,7 @@ pub mod proxy;
 pub mod rest;
 
 use engine::{Engine, Place};
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt::Write as _, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use gatehouse::{
     app::App,
@@ -469,6 +469,14 @@ pub fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Outpu
         let output = tokio::time::timeout(Duration::from_secs(10), future).await;
         output.unwrap_or_else(|_| panic!("never came: {what}"))
     }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// Waits until a condition holds, asking again and again; fails after ten seconds.

@@ -1,0 +1,380 @@
+//! Group commit: writes that wait for the one connection that writes are done by whoever gets it first, in one transaction,
+//! and answered when it is on disk. Each is done under a savepoint of its own, so that one that is refused undoes nothing of
+//! the others. Nobody waits for company: a write that comes alone is done alone.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use sqlx::{Connection as _, pool::PoolConnection};
+use tokio::sync::oneshot;
+
+use super::{
+    Db,
+    connections::{Connections, Ended, Keep, Trial, Work, acquire},
+    event::Told,
+    failed,
+};
+use crate::{
+    metrics::{Outcome, Wanted},
+    store::{Result, StoreError},
+};
+
+/// The most writes that are done in one transaction: who is refused at its end has waited for all of them.
+const TOGETHER: usize = 64;
+
+/// The writes that wait for each other's transaction.
+pub struct GroupCommit<DB: Db> {
+    waiting: Mutex<Queue<DB>>,
+    tickets: AtomicU64,
+}
+
+/// Tells a write from every other.
+type Ticket = u64;
+
+/// Writes in the order in which they came.
+type Queue<DB> = VecDeque<(Ticket, Box<dyn Member<DB>>)>;
+
+/// What a write hears of its group.
+enum Verdict<T> {
+    /// This came of it.
+    Done(Ended<T>),
+    /// Nothing was done: it has to be done by itself.
+    Alone,
+}
+
+/// What a group's transaction came to.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It is on disk, as far as it was to be kept.
+    Committed,
+    /// Nobody knows.
+    Unknown,
+    /// Nothing of it was done.
+    Undone,
+}
+
+/// A write in a group.
+#[async_trait]
+trait Member<DB: Db>: Send {
+    /// Does it. An error is none of its own: the whole transaction cannot go on.
+    async fn run(&mut self, connection: &mut DB::Connection) -> Result<Keep>;
+
+    /// Tells who waits for it.
+    fn tell(self: Box<Self>, fate: Fate);
+}
+
+/// A write that waits, or is done.
+struct Queued<W, T> {
+    work: Arc<W>,
+    trial: Trial,
+    told: Told,
+    /// What came of it, and whether anything is to be kept.
+    outcome: Option<(Result<T>, Keep)>,
+    verdict: oneshot::Sender<Verdict<T>>,
+}
+
+#[async_trait]
+impl<DB: Db, W: Work<DB>> Member<DB> for Queued<W, W::Output> {
+    async fn run(&mut self, connection: &mut DB::Connection) -> Result<Keep> {
+        self.trial.begins();
+        let (outcome, keep) = match self.work.run(connection, &mut self.told).await {
+            Ok((output, keep)) => (Ok(output), keep),
+            Err(error @ (StoreError::Refused(_) | StoreError::Conflict(_))) => (Err(error), Keep::No),
+            Err(error) => return Err(error),
+        };
+        self.outcome = Some((outcome, keep));
+        Ok(keep)
+    }
+
+    fn tell(self: Box<Self>, fate: Fate) {
+        let verdict = match (self.outcome, fate) {
+            (Some((outcome, Keep::Yes)), Fate::Committed) => {
+                self.trial.written(Outcome::Done);
+                Verdict::Done(Ended::Perhaps(outcome, self.told))
+            }
+            (Some((outcome, Keep::No)), Fate::Committed) => {
+                self.trial.written(match &outcome {
+                    Err(StoreError::Conflict(_)) => Outcome::Conflict,
+                    Err(_) => Outcome::Refused,
+                    Ok(_) => Outcome::RolledBack,
+                });
+                Verdict::Done(Ended::Without(outcome))
+            }
+            (Some((Ok(_), Keep::Yes)), Fate::Unknown) => {
+                self.trial.written(Outcome::Unknown);
+                let unknown = StoreError::OutcomeUnknown(sqlx::Error::WorkerCrashed);
+                Verdict::Done(Ended::Perhaps(Err(unknown), self.told))
+            }
+            // What was refused may have been refused for what is not there any more.
+            (_, Fate::Unknown | Fate::Undone) | (None, Fate::Committed) => Verdict::Alone,
+        };
+        // Who does not wait any more is gone with its server.
+        let _ = self.verdict.send(verdict);
+    }
+}
+
+impl<DB: Db> Default for GroupCommit<DB> {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            tickets: AtomicU64::default(),
+        }
+    }
+}
+
+impl<DB: Db> GroupCommit<DB> {
+    /// Does `work` with whatever else waits, or none: it has to be done by itself.
+    pub async fn write<W: Work<DB>>(
+        &self,
+        connections: &Connections<DB>,
+        work: &Arc<W>,
+    ) -> Option<Ended<W::Output>> {
+        let (sender, mut verdict) = oneshot::channel();
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let queued = Queued {
+            work: Arc::clone(work),
+            trial: Trial::write::<DB, W>(),
+            told: Told::default(),
+            outcome: None,
+            verdict: sender,
+        };
+        self.waiting().push_back((ticket, Box::new(queued)));
+        let verdict = loop {
+            tokio::select! {
+                biased;
+                verdict = &mut verdict => break verdict,
+                acquired = acquire(&connections.writer, Wanted::Writer) => match acquired {
+                    Ok(connection) => self.lead(connections, connection).await,
+                    Err(error) if self.withdraw(ticket) => return Some(Ended::Without(Err(error))),
+                    // Somebody has just begun to do it.
+                    Err(_) => break verdict.await,
+                },
+            }
+        };
+        match verdict {
+            Ok(Verdict::Done(ended)) => Some(ended),
+            Ok(Verdict::Alone) => None,
+            // Whoever did it broke down before the end, and the transaction with them.
+            Err(_) => Some(Ended::Without(Err(StoreError::Lost(sqlx::Error::WorkerCrashed)))),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Queue<DB>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a write back that nobody has begun to do.
+    fn withdraw(&self, ticket: Ticket) -> bool {
+        let mut waiting = self.waiting();
+        let place = waiting.iter().position(|(queued, _)| *queued == ticket);
+        place.is_some_and(|place| waiting.remove(place).is_some())
+    }
+
+    /// Does what waits.
+    async fn lead(&self, connections: &Connections<DB>, mut connection: PoolConnection<DB>) {
+        let mut members: Vec<_> = {
+            let mut waiting = self.waiting();
+            let together = waiting.len().min(TOGETHER);
+            waiting.drain(..together).map(|(_, member)| member).collect()
+        };
+        if members.is_empty() {
+            return;
+        }
+        let done = transact(connections, &mut connection, &mut members).await;
+        connections.look_at(&mut connection, &done);
+        // The connection is for the next, while those who waited are told.
+        drop(connection);
+        let fate = match done {
+            Ok(()) => Fate::Committed,
+            Err(StoreError::OutcomeUnknown(_)) => Fate::Unknown,
+            Err(_) => Fate::Undone,
+        };
+        for member in members {
+            member.tell(fate);
+        }
+    }
+}
+
+/// Does all of them in one transaction.
+async fn transact<DB: Db>(
+    connections: &Connections<DB>,
+    connection: &mut DB::Connection,
+    members: &mut [Box<dyn Member<DB>>],
+) -> Result<()> {
+    let mut transaction = connections
+        .begin(connection, &connections.openings.write_directory)
+        .await?;
+    let mut keep = Keep::No;
+    if let [member] = members {
+        keep = member.run(&mut transaction).await?;
+    } else {
+        for member in members {
+            let mut savepoint = transaction.begin().await.map_err(failed::<DB>)?;
+            match member.run(&mut savepoint).await? {
+                Keep::Yes => {
+                    savepoint.commit().await.map_err(failed::<DB>)?;
+                    keep = Keep::Yes;
+                }
+                Keep::No => savepoint.rollback().await.map_err(failed::<DB>)?,
+            }
+        }
+    }
+    match keep {
+        Keep::No => transaction.rollback().await.map_err(failed::<DB>),
+        Keep::Yes => transaction
+            .commit()
+            .await
+            .map_err(|error| match failed::<DB>(error) {
+                StoreError::Lost(error) | StoreError::Timeout(error) => StoreError::OutcomeUnknown(error),
+                error => error,
+            }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+    use tempfile::TempDir;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::{
+        domain::error::Error,
+        store::{
+            sql::{connections::Lock, seam::sql},
+            sqlite,
+        },
+    };
+
+    /// What a write does at its end.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum End {
+        Keeps,
+        Discards,
+        IsRefused,
+        IsInTheWay,
+        Breaks,
+    }
+
+    /// Adds a row; answers how many rows others see meanwhile.
+    struct Note {
+        id: i64,
+        end: End,
+        others: SqlitePool,
+    }
+
+    async fn rows(pool: &SqlitePool) -> i64 {
+        let mut connection = pool.acquire().await.unwrap();
+        let counted = sql::<Sqlite>("SELECT COUNT(*) FROM notes").one::<(i64,)>(&mut connection);
+        counted.await.unwrap().0
+    }
+
+    #[async_trait]
+    impl Work<Sqlite> for Note {
+        const LOCK: Lock = Lock::Project;
+
+        type Output = i64;
+
+        async fn run(&self, connection: &mut SqliteConnection, _: &mut Told) -> Result<(i64, Keep)> {
+            sql::<Sqlite>("INSERT INTO notes (id) VALUES ($1)")
+                .bind(self.id)
+                .run(connection)
+                .await
+                .map_err(failed::<Sqlite>)?;
+            let seen = rows(&self.others).await;
+            match self.end {
+                End::Keeps => Ok((seen, Keep::Yes)),
+                End::Discards => Ok((seen, Keep::No)),
+                End::IsRefused => Err(Error::argument("id", "is refused").into()),
+                End::IsInTheWay => Err(StoreError::Conflict(sqlx::Error::RowNotFound)),
+                End::Breaks => Err(StoreError::Other("broken".into())),
+            }
+        }
+    }
+
+    /// Does these writes while all of them wait for the connection; answers what came of each, and the rows at the end.
+    async fn together(ends: &[End]) -> (BTreeMap<i64, Result<i64>>, Vec<i64>, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store.db");
+        sqlite::migrate(&file).await.unwrap();
+        let connections = sqlite::connect(&file).await.unwrap();
+        let mut held = connections.writer.acquire().await.unwrap();
+        sql::<Sqlite>("CREATE TABLE notes (id INTEGER PRIMARY KEY)")
+            .run(&mut held)
+            .await
+            .unwrap();
+        let mut writes = JoinSet::new();
+        for (id, &end) in (1..).zip(ends) {
+            let connections = connections.clone();
+            writes.spawn(async move {
+                let others = connections.reader.clone();
+                match connections.write(Note { id, end, others }).await {
+                    Ended::Without(outcome) | Ended::Perhaps(outcome, _) => (id, outcome),
+                }
+            });
+        }
+        let group = connections.group.clone().unwrap();
+        while group.waiting().len() < ends.len() {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        let outcomes = writes.join_all().await.into_iter().collect();
+        let mut connection = connections.reader.acquire().await.unwrap();
+        let kept = sql::<Sqlite>("SELECT id FROM notes ORDER BY id").all::<(i64,)>(&mut connection);
+        let kept = kept.await.unwrap().into_iter().map(|(id,)| id).collect();
+        (outcomes, kept, folder)
+    }
+
+    #[tokio::test]
+    async fn writes_that_wait_are_one_transaction_and_each_has_its_own_end() {
+        use End::{Discards, IsRefused, Keeps};
+        let ends = [Keeps, IsRefused, Keeps, Discards, Keeps, IsRefused];
+        let (outcomes, kept, _folder) = together(&ends).await;
+        assert_eq!(kept, [1, 3, 5]);
+        for (id, outcome) in outcomes {
+            match (ends[usize::try_from(id - 1).unwrap()], outcome) {
+                // Nobody saw anything of it before all of it was done.
+                (Keeps | Discards, Ok(seen)) => assert_eq!(seen, 0, "{id}"),
+                (IsRefused, Err(StoreError::Refused(_))) => {}
+                (end, outcome) => panic!("{id} {end:?}: {outcome:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_breaks_the_transaction_leaves_the_others_to_be_done_by_themselves() {
+        use End::{Breaks, IsInTheWay, Keeps};
+        let ends = [Keeps, Breaks, Keeps, IsInTheWay, Keeps];
+        let (outcomes, kept, _folder) = together(&ends).await;
+        assert_eq!(kept, [1, 3, 5]);
+        for (id, outcome) in outcomes {
+            match (ends[usize::try_from(id - 1).unwrap()], outcome) {
+                (Keeps, Ok(_))
+                | (Breaks, Err(StoreError::Other(_)))
+                // It was tried again and again.
+                | (IsInTheWay, Err(StoreError::Conflict(_))) => {}
+                (end, outcome) => panic!("{id} {end:?}: {outcome:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn more_than_fit_into_one_transaction_are_done_in_several() {
+        let ends = vec![End::Keeps; TOGETHER * 2 + 5];
+        let (outcomes, kept, _folder) = together(&ends).await;
+        assert_eq!(kept.len(), ends.len());
+        let seen: Vec<i64> = outcomes.into_values().map(Result::unwrap).collect();
+        let full = i64::try_from(TOGETHER).unwrap();
+        for behind in [0, full, full * 2] {
+            assert!(seen.contains(&behind), "{seen:?}");
+        }
+    }
+}
