@@ -10,12 +10,16 @@ use gatehouse::pb::v1::{
     deployment_service_client::DeploymentServiceClient,
 };
 use tonic::{
-    Request,
+    Code, Request, Status,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 
-use crate::{Failure, data::Stock, load::Caller};
+use crate::{
+    Failure,
+    data::Stock,
+    load::{Caller, Ending},
+};
 
 /// A message with somebody's token.
 pub fn with_token<T>(message: T, token: &MetadataValue<Ascii>) -> Request<T> {
@@ -147,7 +151,19 @@ impl GrpcCaller {
 }
 
 impl Caller for GrpcCaller {
-    async fn call(&mut self, number: u64) -> Result<(), Failure> {
+    async fn call(&mut self, number: u64) -> Result<Ending, Failure> {
+        match self.attempt(number).await {
+            Ok(()) => Ok(Ending::Answered),
+            Err(error) => match error.downcast_ref::<Status>() {
+                Some(status) if status.code() == Code::ResourceExhausted => Ok(Ending::Refused),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+impl GrpcCaller {
+    async fn attempt(&mut self, number: u64) -> Result<(), Failure> {
         match &self.job {
             Job::Get(stock) => {
                 let (deployment_id, project_id) = stock.any(scatter(number));

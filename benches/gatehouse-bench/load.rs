@@ -36,8 +36,10 @@ pub struct Round {
     pub seconds: f64,
     /// The CPU that the servers used meanwhile, databases included.
     pub cpu_micros: f64,
-    /// How long each call took.
+    /// How long each call took that was answered.
     pub latencies: Histogram<u64>,
+    /// How many calls were refused because there were too many.
+    pub refused: u64,
 }
 
 /// Somebody whose rate is measured.
@@ -50,11 +52,23 @@ pub trait Contender: Send {
     async fn round(&mut self, length: Duration) -> Result<Round, Failure>;
 }
 
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// As it should.
+    Answered,
+    /// There were too many.
+    Refused,
+}
+
 /// Somebody who calls, again and again.
 pub trait Caller: Send + 'static {
     /// Makes a call; its number is never used twice. An answer that is not the right one is an error.
-    fn call(&mut self, number: u64) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn call(&mut self, number: u64) -> impl Future<Output = Result<Ending, Failure>> + Send;
 }
+
+/// How long a caller leaves a server alone that refused a call.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Callers of one server, as a contender.
 #[derive(Debug)]
@@ -96,21 +110,28 @@ impl<C: Caller> Contender for Closed<C> {
             let numbers = Arc::clone(&self.numbers);
             working.spawn(async move {
                 let mut latencies = histogram();
+                let mut refused = 0;
                 let mut now = begin;
                 while now - begin < length {
-                    caller.call(numbers.fetch_add(1, Ordering::Relaxed)).await?;
-                    let answered = Instant::now();
-                    record(&mut latencies, answered - now);
-                    now = answered;
+                    match caller.call(numbers.fetch_add(1, Ordering::Relaxed)).await? {
+                        Ending::Answered => record(&mut latencies, now.elapsed()),
+                        Ending::Refused => {
+                            refused += 1;
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                    }
+                    now = Instant::now();
                 }
-                Ok::<_, Failure>((caller, latencies))
+                Ok::<_, Failure>((caller, latencies, refused))
             });
         }
         let mut latencies = histogram();
+        let mut refused = 0;
         while let Some(done) = working.join_next().await {
-            let (caller, seen) = done??;
+            let (caller, seen, refusals) = done??;
             self.callers.push(caller);
             latencies.add(seen)?;
+            refused += refusals;
         }
         let seconds = begin.elapsed().as_secs_f64();
         Ok(Round {
@@ -118,6 +139,7 @@ impl<C: Caller> Contender for Closed<C> {
             seconds,
             cpu_micros: cpu_micros(&self.servers) - cpu_before,
             latencies,
+            refused,
         })
     }
 }

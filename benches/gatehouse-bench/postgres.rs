@@ -241,6 +241,7 @@ impl Contender for Pgbench {
             seconds: latencies.len() as f64 / rate,
             cpu_micros: after - before,
             latencies,
+            refused: 0,
         })
     }
 }

@@ -48,6 +48,7 @@ struct Tally {
     rates: Vec<f64>,
     cpu_micros: f64,
     latencies: Histogram<u64>,
+    refused: u64,
 }
 
 impl Tally {
@@ -57,6 +58,7 @@ impl Tally {
             rates: Vec::new(),
             cpu_micros: 0.0,
             latencies: histogram(),
+            refused: 0,
         }
     }
 
@@ -64,6 +66,7 @@ impl Tally {
         self.rates.push(round.answered as f64 / round.seconds);
         self.cpu_micros += round.cpu_micros;
         self.latencies.add(&round.latencies)?;
+        self.refused += round.refused;
         Ok(())
     }
 
@@ -95,6 +98,7 @@ impl Tally {
             },
             "server_cpu_micros_per_request": self.cpu_each(),
             "requests": self.latencies.len(),
+            "refused": self.refused,
         })
     }
 }
@@ -180,6 +184,13 @@ impl Report {
                 tally.latencies.value_at_quantile(0.999),
                 tally.cpu_each(),
             );
+            if tally.refused > 0 {
+                println!(
+                    "    refused: {} beside {} answered",
+                    tally.refused,
+                    tally.latencies.len()
+                );
+            }
         }
         let rate = |place: usize| tallies.get(place).map_or(f64::NAN, |tally| tally.spread().1);
         let ratio = rate(0) / rate(1);

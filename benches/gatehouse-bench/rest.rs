@@ -16,7 +16,7 @@ use crate::{
     Failure,
     data::Stock,
     grpc::{creation, scatter},
-    load::Caller,
+    load::{Caller, Ending},
 };
 
 /// What is called for.
@@ -153,10 +153,12 @@ impl HttpCaller {
 }
 
 impl Caller for HttpCaller {
-    async fn call(&mut self, number: u64) -> Result<(), Failure> {
+    async fn call(&mut self, number: u64) -> Result<Ending, Failure> {
         let (status, body) = self.send(number).await?;
         if status.is_success() && !body.is_empty() {
-            Ok(())
+            Ok(Ending::Answered)
+        } else if status == StatusCode::TOO_MANY_REQUESTS {
+            Ok(Ending::Refused)
         } else {
             Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into())
         }

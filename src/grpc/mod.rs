@@ -135,3 +135,18 @@ where
         }
     }
 }
+
+/// What `benches/hot.rs` measures of this module.
+#[cfg(feature = "bench")]
+pub mod hot {
+    use super::page_token::{IdPosition, Query};
+    use crate::pb::v1::ListDeploymentsRequest;
+
+    /// Issues the token of the page of `request` behind an id, and reads it again.
+    pub fn page_token(request: &ListDeploymentsRequest, id: i64) -> Option<i64> {
+        let query = Query::new("ListDeployments", request);
+        let token = query.issue(Some(&IdPosition(id)));
+        let position = query.read::<IdPosition>(&token).ok()?;
+        position.map(|position| position.0)
+    }
+}

@@ -318,3 +318,19 @@ fn query(uri: &Uri) -> Params {
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     refused(Failure::internal("a handler panicked"))
 }
+
+/// What `benches/hot.rs` measures of this module.
+#[cfg(feature = "bench")]
+pub mod hot {
+    use super::view;
+    use crate::pb::v1;
+
+    /// The JSON of a list of deployments, for clients that know this server as `base`; empty if it cannot be written.
+    pub fn deployments(list: &[v1::Deployment], base: &str) -> Vec<u8> {
+        let views: Vec<_> = list
+            .iter()
+            .map(|deployment| view::Deployment::new(deployment.clone(), base))
+            .collect();
+        serde_json::to_vec(&views).unwrap_or_default()
+    }
+}

@@ -2,6 +2,7 @@
 
 mod events;
 mod footprint;
+mod overload;
 mod pages;
 mod postgres;
 mod reads;
@@ -75,6 +76,8 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
     drop(large);
     let done = writes::measure(&mut bench).await;
     bench.rest(&[writes::ROWS], done);
+    let done = overload::measure(&mut bench).await;
+    bench.rest(&[overload::ROWS], done);
     let done = events::measure(&mut bench).await;
     bench.rest(&[events::ROWS], done);
     let done = postgres::measure(&mut bench).await;

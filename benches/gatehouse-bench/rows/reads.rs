@@ -9,6 +9,7 @@ use tonic::metadata::MetadataValue;
 use super::{Bench, CALLERS, Filled, Row};
 use crate::{
     Failure,
+    ceiling::raw::{Driver, Raw, Work},
     grpc::{GrpcCaller, Job, connect, newest, project, with_token},
     load::Closed,
     process::Process,
@@ -109,13 +110,16 @@ pub async fn measure(bench: &mut Bench<'_>, large: &Filled) -> Result<(), Failur
         Job::Get(Arc::clone(&large.stock)),
         Job::List(newest(), Arc::clone(&large.stock)),
     ];
-    for (row, job) in ROWS[..2].iter().zip(&grpc) {
+    for ((row, job), work) in ROWS[..2].iter().zip(&grpc).zip([Work::Get, Work::List]) {
         let contenders = async {
             let ours = GrpcCaller::many(&server.grpc, token, CALLERS, job).await?;
             let theirs = GrpcCaller::many(&address, token, CALLERS, job).await?;
             Ok(vec![
                 Closed::new("Gatehouse", ours, &[server.id()]).boxed(),
                 Closed::new("bare tonic, same answers", theirs, &[bare.id()]).boxed(),
+                // For the reader: what the statements alone can do.
+                Raw::reads(&large.place.file(), work, Driver::Sqlx)?,
+                Raw::reads(&large.place.file(), work, Driver::Rusqlite)?,
             ])
         };
         bench.compare(row, contenders).await;

@@ -1,11 +1,11 @@
-//! Writes by gRPC on SQLite, beside the same rows written by raw statements.
+//! Works by gRPC on SQLite, beside the same rows written by raw statements.
 
 use std::sync::Arc;
 
 use super::{Bench, CALLERS, Row};
 use crate::{
     Failure,
-    ceiling::raw::{Raw, Write},
+    ceiling::raw::{Raw, Work},
     data::{Shape, Stock},
     grpc::{Approvals, GrpcCaller, Job},
     load::Closed,
@@ -58,15 +58,14 @@ pub async fn measure(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let approve = Job::Approve(Arc::new(Approvals::new(approvers, blocked)));
     let create = Job::Create(stock.projects());
     let plans = [
-        (create.clone(), CALLERS, Write::Create, 64),
-        (create, (1, 1), Write::Create, 1),
-        (approve, CALLERS, Write::Approve, 64),
+        (create.clone(), CALLERS, Work::Create, 64),
+        (create, (1, 1), Work::Create, 1),
+        (approve, CALLERS, Work::Approve, 64),
     ];
-    for ((row, copy), (job, callers, write, batch)) in ROWS.iter().zip(&copies).zip(plans) {
+    for ((row, copy), (job, callers, work, batch)) in ROWS.iter().zip(&copies).zip(plans) {
         let contenders = async {
             let ours = GrpcCaller::many(&server.grpc, &place.token, callers, &job).await?;
-            let raw = Raw::start(copy, write, batch, stock.projects())?;
-            let raw: Box<dyn crate::load::Contender> = Box::new(raw);
+            let raw = Raw::writes(copy, work, batch, stock.projects())?;
             Ok(vec![Closed::new("Gatehouse", ours, &[server.id()]).boxed(), raw])
         };
         bench.compare(row, contenders).await;
