@@ -54,7 +54,7 @@ ids! {
 }
 
 /// How a caller names a project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ProjectKey {
     /// By id.
     Id(ProjectId),

@@ -174,11 +174,11 @@ impl Ledger {
             .await
             .unwrap()
             .unwrap();
-        self.store
-            .gate_find(&view, id, &self.root)
-            .await
-            .unwrap()
-            .unwrap()
+        let find = async |by| self.store.gate_find(&view.of, id, &self.root, by).await.unwrap();
+        let found = find(None).await;
+        // At a glance it is the same.
+        assert_eq!(find(Some(view.mark)).await, found);
+        found.unwrap()
     }
 
     async fn project_of_web(&self) -> Project {
@@ -188,6 +188,7 @@ impl Ledger {
             .await
             .unwrap()
             .unwrap()
+            .of
             .project
     }
 
