@@ -246,22 +246,19 @@ impl<'a, DB: Db> Ledger<'a, DB> {
         let place = self.answer.environment.as_ref();
         let place = place.filter(|shown| shown.id == environment);
         let author = self.author.clone().filter(|author| author.id == new.user_id);
-        let created = match (place, author, &new.job) {
-            (Some(place), Some(author), None) => {
-                let number = (project, id, Iid(self.iid));
-                new.recorded(number, place.summary(), author, self.log.now)
-            }
+        let created = if let (Some(place), Some(author), None) = (place, author, &new.job) {
+            let number = (project, id, Iid(self.iid));
+            new.recorded(number, place.summary(), author, self.log.now)
+        } else {
             // With its job and whom that shows.
-            _ => {
-                self.flush().await?;
-                deployment::find_by_id::<DB>(&mut *self.connection, project, id)
-                    .await?
-                    .ok_or(StoreError::Inconsistent {
-                        table: "deployments",
-                        column: "id",
-                        id: id.0,
-                    })?
-            }
+            self.flush().await?;
+            deployment::find_by_id::<DB>(&mut *self.connection, project, id)
+                .await?
+                .ok_or(StoreError::Inconsistent {
+                    table: "deployments",
+                    column: "id",
+                    id: id.0,
+                })?
         };
         let subject = event::deployment(&created, None, Some(created.status));
         self.answer.deployment = Some(created.clone());
