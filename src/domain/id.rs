@@ -43,8 +43,6 @@ ids! {
     DeployAccessLevelId
     /// An approval rule's id.
     ApprovalRuleId
-    /// An approval's id.
-    ApprovalId
     /// A CI system's id of a job, within the project.
     JobId
     /// A merge request's id, over all projects.

@@ -1,11 +1,11 @@
 //! Changing what is recorded for a project: its deployments, approvals, environments and protections.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Lock, Work, approval, deployment, environment,
+    Db, Keep, Lock, Work, deployment, environment,
     event::Told,
     gate, job,
     ledger::{self, Ledger},
@@ -91,7 +91,7 @@ impl<DB: Db> Work<DB> for Change {
         }
         ledger.settle_touched(&view.project).await?;
         let mut answer = ledger.close(&locked).await?;
-        answer.gate = gate_after::<DB>(&mut *connection, state, &changes, answer.deployment.as_ref()).await?;
+        answer.gate = gate_after(state, &changes, answer.deployment.as_ref());
         if let Some(protection) = &mut answer.protection {
             protection.unreachable =
                 unreachable::<DB>(&mut *connection, Some(&view), &protection.protection).await?;
@@ -262,42 +262,36 @@ impl Change {
 }
 
 /// The deployment in question at its gate, after the changes.
-async fn gate_after<DB: Db>(
-    connection: &mut DB::Connection,
+fn gate_after(
     state: ProjectState,
     changes: &[ProjectChange],
     deployment: Option<&Deployment>,
-) -> Result<Option<Gate>> {
-    let (Some(deployment), Some(view)) = (deployment.cloned(), state.view) else {
-        return Ok(None);
+) -> Option<Gate> {
+    let (deployment, view) = deployment.cloned().zip(state.view)?;
+    let found = state.gate.filter(|gate| gate.deployment.id == deployment.id);
+    let mut after = match found {
+        Some(gate) => Gate { deployment, ..gate },
+        None => Gate {
+            deployment,
+            project: view.project,
+            protections: state.protections,
+            approvals: Vec::new(),
+            people: BTreeMap::new(),
+        },
     };
-    // What became of the decisions was written from what they are, but for one that is new.
-    let decided = changes.iter().any(|change| {
-        matches!(
-            change,
-            ProjectChange::ApprovalSubmitted { .. } | ProjectChange::ApprovalsCounted { .. }
-        )
-    });
-    let approvals = match &state.gate {
-        Some(gate) if !decided && gate.deployment.id == deployment.id => gate.approvals.clone(),
-        None if !decided => Vec::new(),
-        _ => approval::list_of::<DB>(connection, deployment.id).await?,
-    };
-    let people = match state.gate {
-        Some(gate) => gate.people,
-        None => state
-            .actor
-            .into_iter()
-            .map(|person| (person.user.id, person))
-            .collect(),
-    };
-    Ok(Some(Gate {
-        deployment,
-        project: view.project,
-        protections: state.protections,
-        approvals,
-        people,
-    }))
+    if let Some(actor) = state.actor {
+        for change in changes {
+            match change {
+                ProjectChange::ApprovalSubmitted { after: draft, .. } => {
+                    after = after.with(&actor.user, draft, state.now);
+                }
+                ProjectChange::ApprovalsCounted { rules, .. } => after.count(rules),
+                _ => {}
+            }
+        }
+        after.people.entry(actor.user.id).or_insert(actor);
+    }
+    Some(after)
 }
 
 /// The protection of a name, and who may be named in it.

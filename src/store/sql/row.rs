@@ -15,8 +15,8 @@ use crate::{
         },
         environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
         id::{
-            ApprovalId, ApprovalRuleId, DeployAccessLevelId, DeploymentId, EnvironmentId, GroupId, Iid,
-            ProjectId, ProtectionId, TokenId, UserId,
+            ApprovalRuleId, DeployAccessLevelId, DeploymentId, EnvironmentId, GroupId, Iid, ProjectId,
+            ProtectionId, TokenId, UserId,
         },
         protection::{
             ApprovalRule, Audience, DeployAccessLevel, GroupInheritance, ProtectedEnvironment, Role, Subject,
@@ -748,7 +748,6 @@ impl TryFrom<ApprovalRow> for Approval {
         let bad = |column| inconsistent("approvals", column, row.id);
         let pinned = row.pinned.split_whitespace().map(str::parse);
         Ok(Self {
-            id: ApprovalId(row.id),
             deployment_id: DeploymentId(row.deployment_id),
             status: ApprovalStatus::parse(&row.status).ok_or_else(|| bad("status"))?,
             pinned: pinned
