@@ -1,6 +1,6 @@
 //! Deciding about deployments, and telling who can.
 
-use super::{App, Mutation, deployment::not_found};
+use super::{App, Mutation, deployment::not_found, memory::Presumed};
 use crate::{
     domain::{
         access::{self, Caller, ProjectAction},
@@ -60,23 +60,21 @@ impl App {
     /// Approves or rejects a deployment.
     pub async fn approval_submit(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         project: ProjectKey,
         id: DeploymentId,
         command: SubmitApproval,
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let by = caller.clone();
-        let decide = Box::new(move |state: &ProjectState| {
-            access::project(&by, state.view.as_ref(), ProjectAction::ApproveDeployment)?;
+        let decide = move |by: &Caller, state: &ProjectState| {
+            access::project(by, state.view.as_ref(), ProjectAction::ApproveDeployment)?;
             let gate = state.gate.as_ref().ok_or_else(|| not_found(id))?;
             guard.check_etag(&gate.deployment.etag())?;
             gate.submit(&by.user, &command, state.now)
-        });
-        let terms = self.terms(caller, mutation);
-        let select = Select::Deployment(id);
-        Ok(self.store.project_change(project, select, terms, decide).await?)
+        };
+        self.change_project(caller, project, Select::Gate(id), mutation, decide)
+            .await
     }
 
     /// A page of those who could still approve a deployment, by user id.
@@ -91,7 +89,7 @@ impl App {
             .project_for(caller, project, ProjectAction::ReadApprovers)
             .await?;
         let project = &ProjectKey::Id(view.project.id);
-        let gate = self.deployment_get(caller, project, id).await?;
+        let gate = self.gate_for(caller, project, id).await?;
         let wanted = usize::try_from(page.size).unwrap_or(usize::MAX).saturating_add(1);
         let mut after = page.after.unwrap_or(UserId(0));
         let mut found: Vec<EligibleApprover> = Vec::new();
@@ -140,7 +138,7 @@ impl App {
         project: &ProjectKey,
         id: DeploymentId,
     ) -> Result<Vec<Explanation>, Error> {
-        let gate = self.deployment_get(caller, project, id).await?;
+        let gate = self.gate_for(caller, project, id).await?;
         let mut everyone: Vec<Person> = Vec::new();
         if !gate.holds(&caller.user).is_empty() {
             let mut after = UserId(0);

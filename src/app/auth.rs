@@ -1,13 +1,20 @@
 //! Who calls: from a token to a [`Caller`] (contract 3.1).
 
+use std::borrow::Cow;
+
 use chrono::TimeDelta;
 
-use super::App;
-use crate::domain::{
-    access::{self, Caller, Consistency},
-    error::{Error, Reason},
-    id::{UserId, UserKey},
-    token::{Scope, Secret},
+use super::{App, memory::Presumed};
+use crate::{
+    domain::{
+        Time,
+        access::{self, Caller, Consistency},
+        directory::User,
+        error::{Error, Reason},
+        id::{UserId, UserKey},
+        token::{Scope, Secret, SecretHash, Token},
+    },
+    store::{Dated, Mark},
 };
 
 /// How precisely the last use of a token is kept: a write for each use would cost more than it tells.
@@ -28,6 +35,36 @@ fn unknown_token() -> Error {
     Error::new(Reason::TokenInvalid, "the token is not known")
 }
 
+fn missing_token() -> Error {
+    Error::new(Reason::TokenMissing, "a token is required")
+}
+
+/// Whether the last use of a token is to be noted.
+fn to_be_touched(token: &Token, now: Time) -> bool {
+    token.last_used_at.is_none_or(|last| now - last >= TOUCH_EVERY)
+}
+
+/// The holder of a token, if it covers the call.
+fn admit(token: Token, user: User, cover: Cover, now: Time) -> Result<Caller, Error> {
+    let fits = if token.job.is_some() {
+        cover.jobs
+    } else {
+        cover.users
+    };
+    if !fits {
+        return Err(unknown_token());
+    }
+    token.usable(now)?;
+    let caller = Caller {
+        user,
+        token,
+        consistency: Consistency::Strong,
+    };
+    caller.require_scope(cover.scope)?;
+    access::active(&caller.user)?;
+    Ok(caller)
+}
+
 impl App {
     /// The caller behind a presented token, if it covers the call; with `sudo`, the user acted as.
     ///
@@ -39,44 +76,79 @@ impl App {
         sudo: Option<&str>,
         cover: Cover,
     ) -> Result<Caller, Error> {
-        let secret = presented.ok_or_else(|| Error::new(Reason::TokenMissing, "a token is required"))?;
-        let (token, user) = self
-            .store
-            .token_find(&secret.hash())
-            .await?
-            .ok_or_else(unknown_token)?;
-        let now = self.now();
-        let fits = if token.job.is_some() {
-            cover.jobs
-        } else {
-            cover.users
-        };
-        if !fits {
-            return Err(unknown_token());
-        }
-        token.usable(now)?;
-        let mut caller = Caller {
-            user,
-            token,
-            consistency: Consistency::Strong,
-        };
-        caller.require_scope(cover.scope)?;
-        access::active(&caller.user)?;
+        let hash = presented.map(Secret::hash).ok_or_else(missing_token)?;
+        let (mut caller, _) = self.authenticate_now(hash, cover).await?;
         if let Some(sudo) = sudo {
             self.act_as(&mut caller, sudo).await?;
         }
-        if caller
-            .token
-            .last_used_at
-            .is_none_or(|last| now - last >= TOUCH_EVERY)
+        Ok(caller)
+    }
+
+    /// The caller behind a presented token as [`App::authenticate`] finds them, but perhaps as they are remembered: for
+    /// what says so to the store. Where what is remembered speaks against them it is asked again.
+    pub async fn presume(
+        &self,
+        presented: Option<&Secret>,
+        sudo: Option<&str>,
+        cover: Cover,
+    ) -> Result<Presumed, Error> {
+        let hash = presented.map(Secret::hash).ok_or_else(missing_token)?;
+        if sudo.is_none()
+            && let Some(holder) = self.memory.holder(&hash)
         {
+            let (token, user) = &holder.of;
+            if !to_be_touched(token, self.now())
+                && let Ok(caller) = admit(token.clone(), user.clone(), cover, self.now())
+            {
+                return Ok(Presumed {
+                    caller,
+                    mark: Some(holder.mark),
+                    again: Some((hash, cover)),
+                });
+            }
+        }
+        let (mut caller, mark) = self.authenticate_now(hash, cover).await?;
+        let mut mark = Some(mark);
+        if let Some(sudo) = sudo {
+            self.act_as(&mut caller, sudo).await?;
+            mark = None;
+        }
+        Ok(Presumed {
+            caller,
+            mark,
+            again: None,
+        })
+    }
+
+    /// The caller as they are by now.
+    pub(super) async fn certain<'a>(&self, presumed: &'a Presumed) -> Result<Cow<'a, Caller>, Error> {
+        let Some((hash, cover)) = &presumed.again else {
+            return Ok(Cow::Borrowed(&presumed.caller));
+        };
+        let (mut caller, _) = self.authenticate_now(hash.clone(), *cover).await?;
+        caller.consistency = presumed.caller.consistency;
+        Ok(Cow::Owned(caller))
+    }
+
+    /// Who holds the token, as read just now, and remembered from now on.
+    async fn authenticate_now(&self, hash: SecretHash, cover: Cover) -> Result<(Caller, Mark), Error> {
+        let holder = self.store.token_find(&hash).await?.ok_or_else(unknown_token)?;
+        let Dated {
+            of: (token, user),
+            mark,
+        } = holder;
+        let now = self.now();
+        let mut caller = admit(token, user, cover, now)?;
+        if to_be_touched(&caller.token, now) {
             // A store that cannot write still answers reads: the note is not worth a refusal.
             if let Err(error) = self.store.token_touch(caller.token.id, now).await {
                 tracing::warn!(error = ?error, token.id = caller.token.id.0, "cannot note the token's use");
             }
             caller.token.last_used_at = Some(now);
         }
-        Ok(caller)
+        let of = (caller.token.clone(), caller.user.clone());
+        self.memory.keep_holder(hash, Dated { of, mark });
+        Ok((caller, mark))
     }
 
     /// The caller as they are now, for calls that take long: refused as soon as the token, its user, or the user acted as

@@ -1,6 +1,8 @@
 //! Recording, reading, moving and deleting deployments.
 
-use super::{App, Mutation};
+use std::sync::Arc;
+
+use super::{App, Mutation, memory::Presumed};
 use crate::{
     domain::{
         access::{self, Caller, ProjectAction},
@@ -16,7 +18,7 @@ use crate::{
         page::{Page, PageRequest},
         protection,
     },
-    store::{Done, ProjectAnswer, ProjectState, Select},
+    store::{Done, ProjectAnswer, ProjectState, Select, StoreError},
 };
 
 /// Refuses whom a protection of the selected environment does not admit.
@@ -55,24 +57,28 @@ impl App {
     /// Records a deployment, with its environment where that is new.
     pub async fn deployment_create(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         project: ProjectKey,
         command: CreateDeployment,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let by = caller.clone();
         let looked = self.look_up(caller, &project, &command).await?;
+        let (looked, command) = (Arc::new(looked), Arc::new(command));
         let job = command.job.as_ref().map(|job| job.id);
-        let select = Select::NewDeployment(command.environment.clone(), job);
-        let decide = Box::new(move |state: &ProjectState| {
-            access::project(&by, state.view.as_ref(), ProjectAction::CreateDeployment)?;
-            access::project(&by, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
+        let select = Select::NewDeployment {
+            environment: command.environment.clone(),
+            job,
+            succeeded: command.status == DeploymentStatus::Success,
+        };
+        let decide = move |by: &Caller, state: &ProjectState| {
+            access::project(by, state.view.as_ref(), ProjectAction::CreateDeployment)?;
+            access::project(by, state.view.as_ref(), ProjectAction::CreateEnvironment)?;
             admitted(state, ProjectAction::CreateDeployment, &command.environment)?;
             let attached = state
                 .view
                 .as_ref()
                 .and_then(|view| view.project.repository.as_ref());
-            let lookup = match (&looked, attached) {
+            let lookup = match (&*looked, attached) {
                 (Looked::Nowhere, attached) => attached.map(|_| &Lookup::Unavailable),
                 (Looked::NoRepository, None) => None,
                 (Looked::In(path, lookup), Some(attached)) if path == attached => Some(lookup),
@@ -92,26 +98,26 @@ impl App {
                 lookup,
             };
             deployment::create(&command, by.id(), &ground, state.now)
-        });
-        Ok(self
-            .store
-            .project_change(project, select, self.terms(caller, mutation), decide)
-            .await?)
+        };
+        self.change_project(caller, project, select, mutation, decide)
+            .await
     }
 
     /// What a project's repository says of a new deployment's sha and ref, for a caller who may create one. It is asked
     /// before the change: reading a disk under the lock would hold everybody up.
     async fn look_up(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         project: &ProjectKey,
         command: &CreateDeployment,
     ) -> Result<Looked, Error> {
         if !self.repositories.have_root() {
             return Ok(Looked::Nowhere);
         }
-        let view = self.store.project_find(project, caller.id()).await?;
-        let permitted = access::project(caller, view.as_ref(), ProjectAction::CreateDeployment);
+        let caller = self.certain(caller).await?;
+        let view = self.view(project, caller.id()).await?;
+        let view = view.as_ref().map(|view| &view.of);
+        let permitted = access::project(&caller, view, ProjectAction::CreateDeployment);
         let repository = match permitted {
             Ok(project) => project.repository.clone(),
             // The decision will refuse it.
@@ -137,6 +143,23 @@ impl App {
     /// A deployment at its gate, with the caller among the people.
     pub async fn deployment_get(
         &self,
+        caller: &Presumed,
+        project: &ProjectKey,
+        id: DeploymentId,
+    ) -> Result<Gate, Error> {
+        if let Some(view) = self.remembered(caller, project, ProjectAction::ReadDeployment) {
+            let user = &caller.caller.user;
+            match self.store.gate_find(&view.of, id, user, Some(view.mark)).await {
+                Err(StoreError::Outdated) => {}
+                found => return found?.ok_or_else(|| not_found(id)),
+            }
+        }
+        self.gate_for(&*self.certain(caller).await?, project, id).await
+    }
+
+    /// A deployment at its gate, with the caller, of whom nothing is presumed, among the people.
+    pub async fn gate_for(
+        &self,
         caller: &Caller,
         project: &ProjectKey,
         id: DeploymentId,
@@ -146,7 +169,7 @@ impl App {
             .await?;
         self.reading(caller, Some(view.project.id))
             .await
-            .gate_find(&view, id, &caller.user)
+            .gate_find(&view, id, &caller.user, None)
             .await?
             .ok_or_else(|| not_found(id))
     }
@@ -154,42 +177,46 @@ impl App {
     /// A page of a project's deployments.
     pub async fn deployment_list(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         project: &ProjectKey,
         query: &DeploymentQuery,
         page: &PageRequest<DeploymentPosition>,
     ) -> Result<Page<Deployment, DeploymentPosition>, Error> {
+        if let Some(view) = self.remembered(caller, project, ProjectAction::ReadDeployment) {
+            let id = view.of.project.id;
+            match self.store.deployment_list(id, query, page, Some(view.mark)).await {
+                Err(StoreError::Outdated) => {}
+                found => return Ok(found?),
+            }
+        }
+        let caller = self.certain(caller).await?;
         let view = self
-            .project_for(caller, project, ProjectAction::ReadDeployment)
+            .project_for(&caller, project, ProjectAction::ReadDeployment)
             .await?;
-        let store = self.reading(caller, Some(view.project.id)).await;
-        Ok(store.deployment_list(view.project.id, query, page).await?)
+        let store = self.reading(&caller, Some(view.project.id)).await;
+        Ok(store.deployment_list(view.project.id, query, page, None).await?)
     }
 
     /// Moves a deployment to another status.
     pub async fn deployment_update_status(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         project: ProjectKey,
         id: DeploymentId,
         status: DeploymentStatus,
         guard: Guard,
         mutation: Mutation<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, Error> {
-        let by = caller.clone();
-        let decide = Box::new(move |state: &ProjectState| {
-            access::project(&by, state.view.as_ref(), ProjectAction::UpdateDeployment)?;
+        let decide = move |by: &Caller, state: &ProjectState| {
+            access::project(by, state.view.as_ref(), ProjectAction::UpdateDeployment)?;
             let (gate, environment) = selected(state, id)?;
             admitted(state, ProjectAction::UpdateDeployment, &environment.name)?;
             gate.deployment.driven_by_hand()?;
             guard.check(&gate.deployment.etag(), gate.deployment.updated_at)?;
             gate.move_to(status, environment, &by.user, state.now)
-        });
-        let terms = self.terms(caller, mutation);
-        Ok(self
-            .store
-            .project_change(project, Select::Deployment(id), terms, decide)
-            .await?)
+        };
+        self.change_project(caller, project, Select::Deployment(id), mutation, decide)
+            .await
     }
 
     /// Deletes a deployment.
@@ -212,7 +239,7 @@ impl App {
         let terms = self.terms(caller, mutation);
         Ok(self
             .store
-            .project_change(project, Select::Deployment(id), terms, decide)
+            .project_change(project, Select::Deletion(id), terms, decide)
             .await?)
     }
 }

@@ -12,6 +12,7 @@ pub mod event;
 pub mod job;
 pub mod lease;
 pub mod link;
+pub mod memory;
 pub mod merge_request;
 pub mod protection;
 pub mod repository;
@@ -21,6 +22,8 @@ pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
+use memory::{Memory, Presumed};
+
 use crate::{
     clock::Clock,
     domain::{
@@ -28,10 +31,14 @@ use crate::{
         access::{self, Caller, Consistency, ProjectAction},
         directory::ProjectView,
         error::Error,
-        id::{ProjectId, ProjectKey},
+        event::ProjectChange,
+        id::{ProjectId, ProjectKey, UserId},
     },
     repository::Repositories,
-    store::{Encode, PoolState, RequestKey, Store, Terms},
+    store::{
+        Dated, Done, Encode, PoolState, Premise, ProjectAnswer, ProjectState, RequestKey, Select, Store,
+        StoreError, Terms,
+    },
 };
 
 /// How often who waits looks for themself, at the least: a wake-up may get lost on its way, and a right may end without
@@ -45,9 +52,11 @@ pub struct App {
     replica: Option<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     repositories: Repositories,
+    memory: Arc<Memory>,
 }
 
 /// How a caller wants a change made.
+#[derive(Clone)]
 pub struct Mutation<A> {
     /// How to recognise a repeat.
     pub request: Option<RequestKey>,
@@ -65,6 +74,7 @@ impl App {
             replica: None,
             clock,
             repositories,
+            memory: Arc::default(),
         }
     }
 
@@ -124,6 +134,7 @@ impl App {
         Terms {
             now: self.now(),
             actor: caller.id(),
+            premise: None,
             request,
             validate_only: mutation.validate_only,
             encode: mutation.encode,
@@ -137,8 +148,86 @@ impl App {
         key: &ProjectKey,
         action: ProjectAction,
     ) -> Result<ProjectView, Error> {
-        let view = self.store.project_find(key, caller.id()).await?;
+        let view = self.view(key, caller.id()).await?;
+        let view = view.map(|view| view.of.clone());
         access::project(caller, view.as_ref(), action)?;
         view.ok_or_else(access::project_not_found)
+    }
+
+    /// The project as a user meets it, remembered from now on.
+    async fn view(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<Arc<Dated<ProjectView>>>, Error> {
+        let view = self.store.project_find(key, viewer).await?.map(Arc::new);
+        if let Some(view) = &view {
+            self.memory.keep_view(key.clone(), viewer, Arc::clone(view));
+        }
+        Ok(view)
+    }
+
+    /// The project as it is remembered, for a caller who may do `action` to it as far as is remembered, both as of the same
+    /// moment. For who reads what may be older, nothing is.
+    fn remembered(
+        &self,
+        caller: &Presumed,
+        key: &ProjectKey,
+        action: ProjectAction,
+    ) -> Option<Arc<Dated<ProjectView>>> {
+        let Presumed { caller, mark, .. } = caller;
+        if self.replica.is_some() && caller.consistency == Consistency::Eventual {
+            return None;
+        }
+        let view = self.memory.view(key, caller.id())?;
+        let fits = *mark == Some(view.mark) && access::project(caller, Some(&view.of), action).is_ok();
+        fits.then_some(view)
+    }
+
+    /// Changes a project, first on the strength of what is remembered of the caller.
+    async fn change_project<D>(
+        &self,
+        caller: &Presumed,
+        project: ProjectKey,
+        select: Select,
+        mutation: Mutation<ProjectAnswer>,
+        decide: D,
+    ) -> Result<Done<ProjectAnswer>, Error>
+    where
+        D: Fn(&Caller, &ProjectState) -> Result<Vec<ProjectChange>, Error> + Clone + Send + Sync + 'static,
+    {
+        if let Some(premise) = self.premise(caller, &project).await? {
+            let by = caller.caller.clone();
+            let terms = Terms {
+                premise: Some(premise),
+                ..self.terms(&by, mutation.clone())
+            };
+            let decide = decide.clone();
+            let decide = Box::new(move |state: &ProjectState| decide(&by, state));
+            let done = self
+                .store
+                .project_change(project.clone(), select.clone(), terms, decide);
+            match done.await {
+                Err(StoreError::Outdated) => {}
+                done => return Ok(done?),
+            }
+        }
+        let by = self.certain(caller).await?.into_owned();
+        let terms = self.terms(&by, mutation);
+        let decide = Box::new(move |state: &ProjectState| decide(&by, state));
+        Ok(self.store.project_change(project, select, terms, decide).await?)
+    }
+
+    /// What a change of a project can go by: the caller and the project as of the same moment.
+    async fn premise(&self, caller: &Presumed, key: &ProjectKey) -> Result<Option<Premise>, Error> {
+        let Some(mark) = caller.mark else {
+            return Ok(None);
+        };
+        let fits = |view: &Arc<Dated<ProjectView>>| view.mark == mark;
+        let view = match self.memory.view(key, caller.id()).filter(fits) {
+            Some(view) => Some(view),
+            None => self.view(key, caller.id()).await?.filter(fits),
+        };
+        Ok(view.map(|view| Premise {
+            mark,
+            view: view.of.clone(),
+            user: caller.caller.user.clone(),
+        }))
     }
 }

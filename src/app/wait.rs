@@ -65,7 +65,7 @@ impl App {
         id: DeploymentId,
     ) -> Result<Gate, Error> {
         let caller = self.still(caller).await?;
-        self.deployment_get(&caller, &ProjectKey::Id(project), id).await
+        self.gate_for(&caller, &ProjectKey::Id(project), id).await
     }
 }
 

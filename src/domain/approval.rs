@@ -4,7 +4,7 @@ use super::{
     Time,
     directory::UserSummary,
     error::{Error, Reason},
-    id::{ApprovalId, ApprovalRuleId, DeploymentId, UserId},
+    id::{ApprovalRuleId, DeploymentId, UserId},
     text,
 };
 
@@ -38,8 +38,6 @@ impl ApprovalStatus {
 /// A person's decision about a deployment: there is at most one of each person (decision 9).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// Assigned once.
-    pub id: ApprovalId,
     /// About what.
     pub deployment_id: DeploymentId,
     /// Who decided.

@@ -15,7 +15,7 @@ use super::{
     environment::Environment,
     error::{Error, Obstacle, Reason},
     event::ProjectChange,
-    id::{ApprovalId, ApprovalRuleId, UserId},
+    id::{ApprovalRuleId, UserId},
     matching,
     person::Person,
     protection::{self, ApprovalRule, ProtectedEnvironment},
@@ -592,23 +592,24 @@ impl Gate {
         Ok(named.into_iter().filter_map(|index| slots[index].id()).collect())
     }
 
-    /// The gate with one more decision, or another one of the same person.
-    fn with(&self, user: &User, draft: &ApprovalDraft, now: Time) -> Self {
+    /// The gate with one more decision, or another one of the same person, which takes the place of the first.
+    #[must_use]
+    pub fn with(&self, user: &User, draft: &ApprovalDraft, now: Time) -> Self {
         let mut after = self.clone();
         let at = after
             .approvals
             .iter()
             .position(|approval| approval.user.id == user.id);
+        let first = at.map(|at| &after.approvals[at]);
         let approval = Approval {
-            id: ApprovalId(0),
             deployment_id: draft.deployment_id,
             user: user.summary(),
             status: draft.status,
             comment: draft.comment.clone(),
             represented_as: draft.represented_as.clone(),
             pinned: draft.pinned.clone(),
-            rule_id: None,
-            created_at: now,
+            rule_id: first.and_then(|first| first.rule_id),
+            created_at: first.map_or(now, |first| first.created_at),
             updated_at: now,
         };
         match at {
@@ -616,6 +617,16 @@ impl Gate {
             None => after.approvals.push(approval),
         }
         after
+    }
+
+    /// Notes the rules that decisions counted for.
+    pub fn count(&mut self, rules: &[(UserId, Option<ApprovalRuleId>)]) {
+        for approval in &mut self.approvals {
+            let counted = rules.iter().find(|(user, _)| *user == approval.user.id);
+            if let Some((_, rule)) = counted {
+                approval.rule_id = *rule;
+            }
+        }
     }
 
     /// The rules by which somebody's approval would bring the deployment nearer to its release; nothing if there are

@@ -43,8 +43,6 @@ ids! {
     DeployAccessLevelId
     /// An approval rule's id.
     ApprovalRuleId
-    /// An approval's id.
-    ApprovalId
     /// A CI system's id of a job, within the project.
     JobId
     /// A merge request's id, over all projects.
@@ -54,7 +52,7 @@ ids! {
 }
 
 /// How a caller names a project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ProjectKey {
     /// By id.
     Id(ProjectId),

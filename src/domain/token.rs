@@ -147,7 +147,7 @@ impl Secret {
 }
 
 /// The hash of a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretHash(pub String);
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,7 +7,7 @@ use super::{
     gate::{self, Extended},
     mutation, open,
     page_token::{IdPosition, Query},
-    reply,
+    presumed, reply,
     status::refuse,
 };
 use crate::{
@@ -74,7 +74,8 @@ impl ApprovalService for Services {
         &self,
         request: Request<pb::SubmitApprovalRequest>,
     ) -> Result<Response<pb::SubmitApprovalResponse>, Status> {
-        let (caller, request) = open(request)?;
+        let caller = presumed(&request)?;
+        let request = request.into_inner();
         let id = &request.request_id;
         let mutation =
             mutation("SubmitApproval", &request, id, request.validate_only, submitted).map_err(refuse)?;
@@ -96,11 +97,7 @@ impl ApprovalService for Services {
         let (caller, request) = open(request)?;
         let project = convert::project_key(request.project).map_err(refuse)?;
         let id = DeploymentId(request.deployment_id);
-        let found = self
-            .app
-            .deployment_get(&caller, &project, id)
-            .await
-            .map_err(refuse)?;
+        let found = self.app.gate_for(&caller, &project, id).await.map_err(refuse)?;
         Ok(Response::new(pb::GetApprovalStateResponse {
             approval_state: Some(gate::approval_state(&found.approval_state())),
         }))

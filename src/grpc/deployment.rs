@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Services, caller, changes, commit, convert, gate::Extended, job, mutation, open, page_token::Query,
-    reply, status::refuse,
+    presumed, reply, status::refuse,
 };
 use crate::{
     domain::{
@@ -149,7 +149,7 @@ impl DeploymentService for Services {
         &self,
         request: Request<CreateDeploymentRequest>,
     ) -> Result<Response<CreateDeploymentResponse>, Status> {
-        let caller = caller(&request)?;
+        let caller = presumed(&request)?;
         let request = request.into_inner();
         let mutation = mutation(
             "CreateDeployment",
@@ -173,7 +173,7 @@ impl DeploymentService for Services {
         &self,
         request: Request<GetDeploymentRequest>,
     ) -> Result<Response<GetDeploymentResponse>, Status> {
-        let caller = caller(&request)?;
+        let caller = presumed(&request)?;
         let request = request.into_inner();
         let project = convert::project_key(request.project).map_err(refuse)?;
         let id = DeploymentId(request.deployment_id);
@@ -198,7 +198,7 @@ impl DeploymentService for Services {
         &self,
         request: Request<ListDeploymentsRequest>,
     ) -> Result<Response<ListDeploymentsResponse>, Status> {
-        let caller = caller(&request)?;
+        let caller = presumed(&request)?;
         let request = request.into_inner();
         let query = query(&request).map_err(refuse)?;
         let bound = bound(&request);
@@ -223,7 +223,7 @@ impl DeploymentService for Services {
         &self,
         request: Request<UpdateDeploymentStatusRequest>,
     ) -> Result<Response<UpdateDeploymentStatusResponse>, Status> {
-        let caller = caller(&request)?;
+        let caller = presumed(&request)?;
         let request = request.into_inner();
         let mutation = mutation(
             "UpdateDeploymentStatus",

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    app::{App, Mutation},
+    app::{App, Mutation, memory::Presumed},
     domain::{
         access::Caller,
         error::{Error, Reason},
@@ -60,9 +60,18 @@ impl Services {
 
 /// The caller that the authentication layer found.
 fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, Status> {
+    admitted(request)
+}
+
+/// The caller of one of the methods that presume.
+fn presumed<T>(request: &Request<T>) -> Result<Arc<Presumed>, Status> {
+    admitted(request)
+}
+
+fn admitted<T, C: Send + Sync + 'static>(request: &Request<T>) -> Result<Arc<C>, Status> {
     request
         .extensions()
-        .get::<Arc<Caller>>()
+        .get::<Arc<C>>()
         .cloned()
         .ok_or_else(|| refuse(Error::new(Reason::TokenMissing, "a token is required")))
 }

@@ -68,6 +68,9 @@ pub enum StoreError {
     /// The connection broke, again and again; nothing was changed.
     #[error("the connection to the store is lost")]
     Lost(#[source] sqlx::Error),
+    /// The directory has changed since what the caller goes by was read; nothing was done.
+    #[error("the directory has changed meanwhile")]
+    Outdated,
     /// Other transactions were in the way several times; nothing was changed.
     #[error("other changes were in the way")]
     Conflict(#[source] sqlx::Error),
@@ -131,7 +134,7 @@ impl From<StoreError> for Error {
             | StoreError::Lost(_) => {
                 Error::caused(Reason::StoreUnavailable, "the store is busy or away", error)
             }
-            StoreError::Conflict(_) => {
+            StoreError::Conflict(_) | StoreError::Outdated => {
                 Error::caused(Reason::Conflict, "other changes were in the way", error)
             }
             StoreError::OutcomeUnknown(_) => Error::caused(
@@ -192,6 +195,32 @@ pub async fn migrate(location: &Location) -> Result<()> {
 /// What the store answers.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// How often the directory had changed when something of it was read: what was read at the same mark, in whatever
+/// statements, was so at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(pub i64);
+
+/// Something of the directory, and when that was so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dated<T> {
+    /// What.
+    pub of: T,
+    /// When.
+    pub mark: Mark,
+}
+
+/// What of the directory a change of a project goes by without asking again. The change is refused as
+/// [`StoreError::Outdated`] if it is not so any more.
+#[derive(Debug, Clone)]
+pub struct Premise {
+    /// When it was so.
+    pub mark: Mark,
+    /// The project as the actor meets it.
+    pub view: ProjectView,
+    /// The actor.
+    pub user: User,
+}
+
 /// A caller's own name for a request, so that a repeat can be recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestKey {
@@ -211,6 +240,8 @@ pub struct Terms<A> {
     pub now: Time,
     /// Who makes it.
     pub actor: UserId,
+    /// What a change of a project goes by; nothing else has any.
+    pub premise: Option<Premise>,
     /// How to recognise a repeat.
     pub request: Option<RequestKey>,
     /// Do everything, then keep nothing.
@@ -241,11 +272,22 @@ pub enum Select {
     EnvironmentNamed(String),
     /// An environment.
     Environment(EnvironmentKey),
-    /// The environment of this name, whether or not there is one, and the deployment of this job.
-    NewDeployment(String, Option<JobId>),
+    /// What a new deployment stands on.
+    NewDeployment {
+        /// The name of its environment, whether or not there is one.
+        environment: String,
+        /// Its job: the deployment that this carries out already.
+        job: Option<JobId>,
+        /// Whether it has succeeded already: the environment's last successful one.
+        succeeded: bool,
+    },
+    /// A deployment at its gate.
+    Gate(DeploymentId),
     /// A deployment, and its environment.
     Deployment(DeploymentId),
-    /// The deployment of a job, and its environment.
+    /// A deployment, its environment, and the last successful one there.
+    Deletion(DeploymentId),
+    /// The deployment of a job, its environment, and the last successful one there.
     Job(JobId),
     /// The protection of this name, whether or not there is one, and who its entries are to name.
     Protection(ProtectionSelect),
@@ -289,7 +331,7 @@ pub struct ProjectState {
     pub slug_taken: bool,
     /// The selected deployment; where one is to be recorded, the one that its job carries out already.
     pub deployment: Option<Deployment>,
-    /// The successful deployment of `environment` that finished last.
+    /// The successful deployment of `environment` that finished last, if that was selected.
     pub last_success: Option<Deployment>,
     /// The selected environments, where several were selected.
     pub environments: Vec<Environment>,
@@ -554,7 +596,7 @@ pub enum Linked {
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The token with this secret and its user.
-    async fn token_find(&self, hash: &SecretHash) -> Result<Option<(Token, User)>>;
+    async fn token_find(&self, hash: &SecretHash) -> Result<Option<Dated<(Token, User)>>>;
 
     /// The token of this id and its user.
     async fn token_find_by_id(&self, id: TokenId) -> Result<Option<(Token, User)>>;
@@ -623,7 +665,7 @@ pub trait Store: Send + Sync + 'static {
     async fn bootstrap(&self, hash: &SecretHash, now: Time) -> Result<Option<User>>;
 
     /// A project as `viewer` meets it.
-    async fn project_find(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<ProjectView>>;
+    async fn project_find(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<Dated<ProjectView>>>;
 
     /// An environment of a project.
     async fn environment_find(&self, project: ProjectId, key: &EnvironmentKey)
@@ -646,9 +688,15 @@ pub trait Store: Send + Sync + 'static {
     /// The successful deployment of an environment that finished last.
     async fn deployment_last_success(&self, environment: EnvironmentId) -> Result<Option<Deployment>>;
 
-    /// A deployment of a project at its gate, as of one moment, with `viewer` among the people.
-    async fn gate_find(&self, project: &ProjectView, id: DeploymentId, viewer: &User)
-    -> Result<Option<Gate>>;
+    /// A deployment of a project at its gate, as of one moment, with `viewer` among the people. Refused as
+    /// [`StoreError::Outdated`] if the directory has changed since the mark that the caller goes by, if there is one.
+    async fn gate_find(
+        &self,
+        project: &ProjectView,
+        id: DeploymentId,
+        viewer: &User,
+        by: Option<Mark>,
+    ) -> Result<Option<Gate>>;
 
     /// The blocked deployments of all projects that `wanted` says yes to and `viewer` has not decided about, at their
     /// gates, with `viewer` among the people, by id. A page may be short, even empty, though more follow.
@@ -682,12 +730,14 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Page<ProtectedEnvironment, String>>;
 
     /// A project's deployments. Rows that exist throughout a walk by positions are seen exactly once, unless a change
-    /// moves them in the order that is walked.
+    /// moves them in the order that is walked. Refused as [`StoreError::Outdated`] if the directory has changed since the
+    /// mark that the caller goes by, if there is one.
     async fn deployment_list(
         &self,
         project: ProjectId,
         query: &DeploymentQuery,
         page: &PageRequest<DeploymentPosition>,
+        by: Option<Mark>,
     ) -> Result<Page<Deployment, DeploymentPosition>>;
 
     /// A merge request of a project.

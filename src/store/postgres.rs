@@ -3,7 +3,12 @@
 //! Two kinds of connections: those that read, write and tell other servers, and one that hears what those did.
 //! What is told is a nudge: who hears it reads the tables, and looks there now and then without being told.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::{
     Connection as _, PgConnection, Pool, Postgres, SqlStr,
@@ -19,7 +24,9 @@ use super::{
     sql::{
         Db, SqlStore,
         connections::{Connections, Doubts, reading},
-        failed, project,
+        failed,
+        group_commit::{GroupCommit, Lanes},
+        project,
         schema::{self, Level},
         seam::{Class, Driver, Opening, Openings, sql},
     },
@@ -204,7 +211,7 @@ impl Settings {
             openings: self.openings(),
             patience: Some(self.statement_timeout + GRACE),
             doubts,
-            group: None,
+            group: Arc::new(GroupCommit::by(Lanes::ByProject)),
         }
     }
 }
@@ -494,10 +501,33 @@ impl Driver for Postgres {
         "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence($1, 'id')::regclass), 0)";
     const SET_LAST_ID: &'static str =
         "SELECT setval(pg_get_serial_sequence($1, 'id')::regclass, GREATEST($2, 1), $2 > 0)";
+    const NEXT_DEPLOYMENT_ID: &'static str = "nextval('deployments_id_seq')";
     const ANALYZE: Option<&'static str> = Some("ANALYZE");
 
     fn migrations() -> &'static Migrator {
         &MIGRATIONS
+    }
+
+    /// All at once, by one round trip: the last one with the others as its common table expressions.
+    fn together(texts: &[String]) -> String {
+        let Some((last, others)) = texts.split_last() else {
+            return String::new();
+        };
+        let mut text = String::new();
+        for (number, other) in others.iter().enumerate() {
+            let before = if number == 0 { "WITH" } else { "," };
+            // Into a text nothing can fail to be written.
+            let _ = write!(text, "{before} done_{number} AS ({other}) ");
+        }
+        text + last
+    }
+
+    async fn command(
+        connection: &mut PgConnection,
+        text: &'static str,
+    ) -> std::result::Result<(), sqlx::Error> {
+        // Not prepared, for only so can it be several.
+        sqlx::raw_sql(text).execute(connection).await.map(drop)
     }
 
     async fn rows(

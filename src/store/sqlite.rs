@@ -18,6 +18,7 @@ use super::{
     sql::{
         Db, SqlStore,
         connections::{Connections, Doubts},
+        group_commit::{GroupCommit, Lanes},
         schema::{self, Level},
         seam::{Class, Driver, Opening, Openings},
     },
@@ -108,7 +109,7 @@ fn connections(writer: SqlitePool, reader: SqlitePool) -> Connections<Sqlite> {
         },
         patience: None,
         doubts: Doubts::default(),
-        group: Some(Arc::default()),
+        group: Arc::new(GroupCommit::by(Lanes::One)),
     }
 }
 
@@ -139,11 +140,26 @@ impl Driver for Sqlite {
     const LAST_ID: &'static str = "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = $1";
     const SET_LAST_ID: &'static str = "INSERT OR REPLACE INTO sqlite_sequence (rowid, name, seq) \
          VALUES ((SELECT rowid FROM sqlite_sequence WHERE name = $1), $1, $2)";
+    // Ids are never given again, and one connection writes.
+    const NEXT_DEPLOYMENT_ID: &'static str =
+        "(SELECT COALESCE(MAX(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'deployments')";
     // The planner is told once and for all, by a migration.
     const ANALYZE: Option<&'static str> = None;
 
     fn migrations() -> &'static Migrator {
         &MIGRATIONS
+    }
+
+    /// One after the other, by one hop to the connection's thread.
+    fn together(texts: &[String]) -> String {
+        texts.join("; ")
+    }
+
+    async fn command(
+        connection: &mut SqliteConnection,
+        text: &'static str,
+    ) -> std::result::Result<(), sqlx::Error> {
+        sqlx::query(text).execute(connection).await.map(drop)
     }
 
     async fn rows(

@@ -27,6 +27,7 @@ mod members;
 mod moving;
 mod operations;
 mod pooler;
+mod remembered;
 mod replicas;
 mod repository;
 mod rest;

@@ -234,7 +234,7 @@ async fn a_list_of_a_million_deployments_costs_what_its_page_costs() {
                 ];
                 for (page, most) in pages {
                     steps.store(0, Ordering::Relaxed);
-                    let read = store.deployment_list(project, &query, &page).await.unwrap();
+                    let read = store.deployment_list(project, &query, &page, None).await.unwrap();
                     let taken = steps.load(Ordering::Relaxed);
                     assert!(
                         taken <= most,
@@ -271,7 +271,7 @@ async fn ranges_over_another_field(store: &SqlStore<Sqlite>, steps: &AtomicU64) 
             };
             steps.store(0, Ordering::Relaxed);
             let read = store
-                .deployment_list(ProjectId(1), &query, &PageRequest::default())
+                .deployment_list(ProjectId(1), &query, &PageRequest::default(), None)
                 .await
                 .unwrap();
             assert_eq!(read.items.len(), 20);

@@ -119,7 +119,7 @@ async fn everything(store: &dyn Store, root: &User) -> Vec<String> {
         let environments = store.environment_list(project.id, &filter, &page()).await;
         told.push(format!("{:?}", environments.unwrap().items));
         let query = DeploymentQuery::default();
-        let deployments = store.deployment_list(project.id, &query, &page()).await;
+        let deployments = store.deployment_list(project.id, &query, &page(), None).await;
         told.push(format!("{:?}", deployments.unwrap().items));
     }
     told
@@ -160,11 +160,11 @@ async fn what_the_first_version_kept_reads_as_before() {
 
     // Nothing was held, nothing is protected, and nobody approves what is theirs.
     let key = ProjectKey::Id(ProjectId(world.project.id));
-    let view = after.project_find(&key, root.id).await.unwrap().unwrap();
+    let view = after.project_find(&key, root.id).await.unwrap().unwrap().of;
     assert!(!view.project.allow_self_approval);
     for id in 1..=5 {
         let gate = after
-            .gate_find(&view, DeploymentId(id), &root)
+            .gate_find(&view, DeploymentId(id), &root, None)
             .await
             .unwrap()
             .unwrap();

@@ -54,7 +54,7 @@ impl App {
     async fn container_for(&self, caller: &Caller, key: &ContainerKey) -> Result<Container, Error> {
         let view = match key {
             ContainerKey::Project(key) => {
-                ContainerView::Project(self.store.project_find(key, caller.id()).await?)
+                ContainerView::Project(self.view(key, caller.id()).await?.map(|view| view.of.clone()))
             }
             ContainerKey::Group(key) => ContainerView::Group(self.store.group_find(key, caller.id()).await?),
         };

@@ -11,10 +11,7 @@ use crate::domain::{
         Container, Standing,
         fixture::{now, project, user},
     },
-    id::{
-        ApprovalId, ApprovalRuleId, DeployAccessLevelId, DeploymentId, GroupId, ProjectId, ProtectionId,
-        UserId,
-    },
+    id::{ApprovalRuleId, DeployAccessLevelId, DeploymentId, GroupId, ProjectId, ProtectionId, UserId},
     person::{GroupStanding, Person},
     protection::{
         ApprovalRule, Audience, DeployAccessLevel, GroupInheritance, ProtectedEnvironment, Role, Subject,
@@ -143,7 +140,6 @@ pub fn gate(protections: Vec<ProtectedEnvironment>, people: impl IntoIterator<It
 /// An approval of the deployment.
 pub fn approval(user_id: i64) -> Approval {
     Approval {
-        id: ApprovalId(user_id),
         deployment_id: DeploymentId(1),
         user: user(user_id).summary(),
         status: ApprovalStatus::Approved,

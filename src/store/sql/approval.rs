@@ -32,26 +32,24 @@ pub async fn list_of<DB: Db>(
 }
 
 /// Writes somebody's decision in the place of their earlier one.
-pub async fn submit<DB: Db>(connection: &mut DB::Connection, draft: &ApprovalDraft, now: Time) -> Result<()> {
+pub fn submit<DB: Db>(stmt: Stmt<DB>, draft: &ApprovalDraft, now: Time) -> Stmt<DB> {
     let pinned: Vec<String> = draft.pinned.iter().map(ToString::to_string).collect();
-    sql::<DB>(
+    stmt.push(
         "INSERT INTO approvals (deployment_id, user_id, status, comment, represented_as, pinned, created_at, \
-         updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (deployment_id, user_id) DO UPDATE SET \
-         status = excluded.status, comment = excluded.comment, represented_as = excluded.represented_as, \
-         pinned = excluded.pinned, updated_at = excluded.updated_at",
+         updated_at) VALUES (",
     )
-    .bind(draft.deployment_id.0)
-    .bind(draft.user_id.0)
-    .bind(draft.status.as_str().to_owned())
-    .bind(draft.comment.clone())
-    .bind(draft.represented_as.clone())
-    .bind(pinned.join(" "))
-    .bind(millis(now))
-    .bind(millis(now))
-    .run(connection)
-    .await
-    .map_err(failed::<DB>)?;
-    Ok(())
+    .value(draft.deployment_id.0)
+    .value(draft.user_id.0)
+    .value(draft.status.as_str().to_owned())
+    .value(draft.comment.clone())
+    .value(draft.represented_as.clone())
+    .value(pinned.join(" "))
+    .value(millis(now))
+    .value(millis(now))
+    .push(
+        ") ON CONFLICT (deployment_id, user_id) DO UPDATE SET status = excluded.status, comment = excluded.comment, \
+         represented_as = excluded.represented_as, pinned = excluded.pinned, updated_at = excluded.updated_at",
+    )
 }
 
 /// Writes down which rule each decision counted for.

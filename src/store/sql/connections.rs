@@ -22,6 +22,7 @@ use super::{
     seam::{Class, Driver, Opening, Openings},
 };
 use crate::{
+    domain::id::ProjectId,
     metrics::{self, Outcome, Wanted},
     store::{PoolState, Result, StoreError},
 };
@@ -42,8 +43,8 @@ pub struct Connections<DB: Db> {
     pub patience: Option<Duration>,
     /// When a connection was lost.
     pub doubts: Doubts,
-    /// Writes that are done together, where a single connection writes.
-    pub group: Option<Arc<GroupCommit<DB>>>,
+    /// Writes that are done together.
+    pub group: Arc<GroupCommit<DB>>,
 }
 
 // Not derived: an engine need not be cloned for its pools to be.
@@ -55,7 +56,7 @@ impl<DB: Db> Clone for Connections<DB> {
             openings: self.openings.clone(),
             patience: self.patience,
             doubts: self.doubts.clone(),
-            group: self.group.clone(),
+            group: Arc::clone(&self.group),
         }
     }
 }
@@ -94,6 +95,11 @@ pub enum Lock {
 pub trait Work<DB: Db>: Send + Sync + 'static {
     /// The lock that it is done under.
     const LOCK: Lock;
+
+    /// The one project that it is about, if that is known.
+    fn project(&self) -> Option<ProjectId> {
+        None
+    }
 
     /// What comes of it, and whether to keep it.
     type Output: Send + 'static;
@@ -176,11 +182,7 @@ impl<DB: Db> Connections<DB> {
         let work = Arc::new(work);
         let mut attempt = 1;
         loop {
-            let grouped = match &self.group {
-                Some(group) => group.write(self, &work).await,
-                None => None,
-            };
-            let ended = match grouped {
+            let ended = match self.group.write(self, &work).await {
                 Some(ended) => ended,
                 None => self.write_once(&*work).await,
             };
@@ -357,7 +359,7 @@ impl Trial {
 fn outcome_of<T>(result: &Result<T>) -> Outcome {
     match result {
         Ok(_) => Outcome::Done,
-        Err(StoreError::Refused(_)) => Outcome::Refused,
+        Err(StoreError::Refused(_) | StoreError::Outdated) => Outcome::Refused,
         Err(StoreError::Conflict(_)) => Outcome::Conflict,
         Err(
             StoreError::Unavailable(_)

@@ -8,9 +8,9 @@ use super::{
     merge_request::row::{CherryPickRow, LabelRow, MergeRequestPersonRow, MergeRequestRow, ReactionRow},
     project::{MarkRow, PositionRow},
     row::{
-        ApprovalRow, DeploymentRow, EntryRow, EnvironmentRow, EventRow, GroupRow, GroupViewRow, HolderRow,
-        LockRow, MembershipRow, PlaceRow, ProjectRow, ProtectionRow, RequestRow, ShareRow, TokenRow, UserRow,
-        ViewRow, WayRow,
+        ApprovalRow, DeploymentRow, EnvironmentRow, EventRow, GlanceRow, GroundRow, GroupRow, GroupViewRow,
+        GuardRow, HolderRow, LockRow, MembershipRow, PageRow, PersonRow, PlaceRow, ProjectRow, RequestRow,
+        ShareRow, TokenRow, UserRow, ViewRow, WayRow,
     },
     schema::{AppliedRow, InstallationRow},
     seam::{Carries, Cells, Driver, Reads},
@@ -35,11 +35,13 @@ pub trait Db:
     + Reads<CherryPickRow>
     + Reads<CommitRow>
     + Reads<DeploymentRow>
-    + Reads<EntryRow>
     + Reads<EnvironmentRow>
     + Reads<EventRow>
+    + Reads<GlanceRow>
+    + Reads<GroundRow>
     + Reads<GroupRow>
     + Reads<GroupViewRow>
+    + Reads<GuardRow>
     + Reads<HolderRow>
     + Reads<InstallationRow>
     + Reads<JobRow>
@@ -51,10 +53,11 @@ pub trait Db:
     + Reads<MembershipRow>
     + Reads<MergeRequestPersonRow>
     + Reads<MergeRequestRow>
+    + Reads<PageRow>
+    + Reads<PersonRow>
     + Reads<PlaceRow>
     + Reads<PositionRow>
     + Reads<ProjectRow>
-    + Reads<ProtectionRow>
     + Reads<ReactionRow>
     + Reads<RequestRow>
     + Reads<ShareRow>

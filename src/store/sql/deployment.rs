@@ -7,9 +7,9 @@
 //! it. A `+` before a column (and `|| ''` behind a text) means nothing but "do not use an index for this".
 
 use super::{
-    Db, commit, count, failed, job,
+    Db, commit, count, counting, failed, job,
     page::{ListById, rows_by_id},
-    row::{DeploymentRow, NOT_FINISHED, millis},
+    row::{DeploymentRow, MARK, NOT_FINISHED, PageRow, millis},
     seam::{Stmt, sql},
 };
 use crate::{
@@ -21,14 +21,14 @@ use crate::{
         id::{DeploymentId, EnvironmentId, EnvironmentKey, Iid, JobId, MergeRequestId, ProjectId},
         page::{Direction, Page, PageRequest},
     },
-    store::Result,
+    store::{Mark, Result, StoreError},
 };
 
 /// The most rows that a range may hold to be read whole and sorted.
 const NARROW_MAX: i64 = 10_000;
 
 /// The columns of a [`DeploymentRow`].
-const COLUMNS: &str = "SELECT d.id, d.project_id, d.iid, d.ref, d.tag, d.sha, d.status, d.created_at, d.updated_at, \
+pub const COLUMNS: &str = "SELECT d.id, d.project_id, d.iid, d.ref, d.tag, d.sha, d.status, d.created_at, d.updated_at, \
      d.finished_at, d.gate, d.failure_reason, d.version, d.commit_sha, d.job_id, e.id AS environment_id, \
      e.name AS environment_name, e.slug AS environment_slug, \
      e.external_url AS environment_external_url, e.created_at AS environment_created_at, \
@@ -36,7 +36,7 @@ const COLUMNS: &str = "SELECT d.id, d.project_id, d.iid, d.ref, d.tag, d.sha, d.
      u.avatar_url, u.state AS user_state";
 
 /// The tables that they are in.
-const TABLES: &str = " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
+pub const TABLES: &str = " FROM deployments d CROSS JOIN environments e LEFT JOIN users u ON u.id = d.user_id \
      WHERE e.id = d.environment_id";
 
 /// Reads deployments with their jobs.
@@ -104,38 +104,52 @@ pub async fn success_before<DB: Db>(
     one::<DB>(connection, stmt).await
 }
 
-/// Adds a deployment, the commits that it brings and its job, and returns its id.
-pub async fn insert<DB: Db>(
-    connection: &mut DB::Connection,
-    project: ProjectId,
+/// An id for a new deployment.
+pub async fn next_id<DB: Db>(connection: &mut DB::Connection) -> Result<DeploymentId> {
+    let stmt = sql::<DB>("SELECT ").push(DB::NEXT_DEPLOYMENT_ID);
+    let (id,) = stmt.one::<(i64,)>(connection).await.map_err(failed::<DB>)?;
+    Ok(DeploymentId(id))
+}
+
+/// Adds a deployment, without the commits that it brings and its job.
+pub fn insert<DB: Db>(
+    stmt: Stmt<DB>,
+    id: DeploymentId,
+    (project, iid): (ProjectId, Iid),
     environment: EnvironmentId,
-    iid: Iid,
     new: &NewDeployment,
     now: i64,
-) -> Result<DeploymentId> {
-    let (id,) = sql::<DB>(
-        "INSERT INTO deployments (project_id, iid, environment_id, ref, tag, sha, user_id, status, created_at, \
-         updated_at, finished_at, gate, version, commit_sha, job_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-         $11, $12, 1, $13, $14) RETURNING id",
+) -> Stmt<DB> {
+    stmt.push(
+        "INSERT INTO deployments (id, project_id, iid, environment_id, ref, tag, sha, user_id, status, created_at, \
+         updated_at, finished_at, gate, version, commit_sha, job_id) VALUES (",
     )
-    .bind(project.0)
-    .bind(iid.0)
-    .bind(environment.0)
-    .bind(new.git_ref.clone())
-    .bind(new.tag)
-    .bind(new.sha.clone())
-    .bind(new.user_id.0)
-    .bind(new.status.as_str().to_owned())
-    .bind(now)
-    .bind(now)
-    .bind(new.finished_at.map_or(NOT_FINISHED, millis))
-    .bind(new.gate.as_str().to_owned())
-    .bind(new.commit_id.clone())
-    .bind(new.job.as_ref().map(|job| job.id.0))
-    .one::<(i64,)>(&mut *connection)
-    .await
-    .map_err(failed::<DB>)?;
-    let id = DeploymentId(id);
+    .value(id.0)
+    .value(project.0)
+    .value(iid.0)
+    .value(environment.0)
+    .value(new.git_ref.clone())
+    .value(new.tag)
+    .value(new.sha.clone())
+    .value(new.user_id.0)
+    .value(new.status.as_str().to_owned())
+    .value(now)
+    .value(now)
+    .value(new.finished_at.map_or(NOT_FINISHED, millis))
+    .value(new.gate.as_str().to_owned())
+    .push(", 1")
+    .value(new.commit_id.clone())
+    .value(new.job.as_ref().map(|job| job.id.0))
+    .push(")")
+}
+
+/// Adds the commits that a new deployment brings, and its job.
+pub async fn insert_parts<DB: Db>(
+    connection: &mut DB::Connection,
+    project: ProjectId,
+    id: DeploymentId,
+    new: &NewDeployment,
+) -> Result<()> {
     if let Some(commit) = &new.commit {
         // Before those that the caller told of: what the repository has is how it is kept.
         commit::insert::<DB>(&mut *connection, project, std::slice::from_ref(commit)).await?;
@@ -144,29 +158,24 @@ pub async fn insert<DB: Db>(
     if let Some(new) = &new.job {
         job::insert::<DB>(connection, project, id, new).await?;
     }
-    Ok(id)
+    Ok(())
 }
 
-/// Writes what a step of the life cycle, or a report, changes of a deployment and its job.
-pub async fn update<DB: Db>(connection: &mut DB::Connection, after: &Deployment) -> Result<()> {
-    sql::<DB>(
-        "UPDATE deployments SET status = $2, updated_at = $3, finished_at = $4, gate = $5, failure_reason = $6, \
-         version = $7 WHERE id = $1",
+/// Writes what a step of the life cycle, or a report, changes of a deployment, but not of its job.
+pub fn update<DB: Db>(stmt: Stmt<DB>, after: &Deployment) -> Stmt<DB> {
+    stmt.push_bind(
+        "UPDATE deployments SET status = ",
+        after.status.as_str().to_owned(),
     )
-    .bind(after.id.0)
-    .bind(after.status.as_str().to_owned())
-    .bind(millis(after.updated_at))
-    .bind(after.finished_at.map_or(NOT_FINISHED, millis))
-    .bind(after.gate.as_str().to_owned())
-    .bind(after.failure_reason.map(|reason| reason.as_str().to_owned()))
-    .bind(after.version)
-    .run(&mut *connection)
-    .await
-    .map_err(failed::<DB>)?;
-    match &after.job {
-        Some(job) => job::update::<DB>(connection, after.id, job).await,
-        None => Ok(()),
-    }
+    .push_bind(", updated_at = ", millis(after.updated_at))
+    .push_bind(", finished_at = ", after.finished_at.map_or(NOT_FINISHED, millis))
+    .push_bind(", gate = ", after.gate.as_str().to_owned())
+    .push_bind(
+        ", failure_reason = ",
+        after.failure_reason.map(|reason| reason.as_str().to_owned()),
+    )
+    .push_bind(", version = ", after.version)
+    .push_bind(" WHERE id = ", after.id.0)
 }
 
 /// Deletes a deployment.
@@ -218,6 +227,13 @@ pub(super) enum Ranged {
 }
 
 impl Ranged {
+    const ALL: [Self; 2] = [Self::UpdatedAt, Self::FinishedAt];
+
+    /// Whether the plan depends on how many rows the range over this field holds.
+    fn is_to_be_measured(self, query: &DeploymentQuery) -> bool {
+        self.is_in(&query.filter) && self.order() != query.order
+    }
+
     /// Whether the filter has a range over this field.
     fn is_in(self, filter: &DeploymentFilter) -> bool {
         match self {
@@ -278,7 +294,7 @@ pub async fn page<DB: Db>(
         }
     };
     let plan = plan::<DB>(&mut *connection, scope, query).await?;
-    let stmt = page_stmt::<DB>(scope, query, request, plan);
+    let stmt = page_stmt(sql::<DB>(COLUMNS), scope, query, request, plan);
     let items = whole::<DB>(&mut *connection, stmt).await?;
     let total = if request.want_total {
         let matching = |stmt| ranges(equal(stmt, scope, &query.filter), &query.filter, |_| Hint::Both);
@@ -291,14 +307,52 @@ pub async fn page<DB: Db>(
     }))
 }
 
+/// A page of a project's deployments for who may see them as of `by`, if one statement can tell it: there are no jobs in
+/// it, and nothing has to be looked up or measured before. Of an empty page it cannot be told as of when it is: that is
+/// outdated too.
+pub async fn glance_page<DB: Db>(
+    connection: &mut DB::Connection,
+    project: ProjectId,
+    query: &DeploymentQuery,
+    request: &PageRequest<DeploymentPosition>,
+    by: Mark,
+) -> Result<Option<Page<Deployment, DeploymentPosition>>> {
+    let filter = &query.filter;
+    if filter.environment.is_some() || Ranged::ALL.iter().any(|ranged| ranged.is_to_be_measured(query)) {
+        return Ok(None);
+    }
+    let scope = Scope::Project(project);
+    let head = sql::<DB>(COLUMNS).push(MARK);
+    let head = if request.want_total {
+        let matching = |stmt| ranges(equal(stmt, scope, filter), filter, |_| Hint::Both);
+        counting(head.push(", ("), matching).push(") AS total")
+    } else {
+        head.push(", CAST(NULL AS BIGINT) AS total")
+    };
+    let stmt = page_stmt(head, scope, query, request, Plan::Walk);
+    let rows = stmt.all::<PageRow>(connection).await.map_err(failed::<DB>)?;
+    let told = rows.first().map(|row| (Mark(row.mark), row.total));
+    let Some((_, total)) = told.filter(|(mark, _)| *mark == by) else {
+        return Err(StoreError::Outdated);
+    };
+    if rows.iter().any(|row| row.deployment.job_id.is_some()) {
+        return Ok(None);
+    }
+    let items = rows.into_iter().map(|row| Deployment::try_from(row.deployment));
+    let items = items.collect::<Result<Vec<_>>>()?;
+    Ok(Some(Page::cut(items, request.size, total, |deployment| {
+        deployment.position(query.order)
+    })))
+}
+
 /// Chooses the plan: a narrow range over a field that is not sorted by, if there is one.
 pub(super) async fn plan<DB: Db>(
     connection: &mut DB::Connection,
     scope: Scope,
     query: &DeploymentQuery,
 ) -> Result<Plan> {
-    for ranged in [Ranged::UpdatedAt, Ranged::FinishedAt] {
-        if !ranged.is_in(&query.filter) || ranged.order() == query.order {
+    for ranged in Ranged::ALL {
+        if !ranged.is_to_be_measured(query) {
             continue;
         }
         let only = ranged.only(&query.filter);
@@ -310,14 +364,16 @@ pub(super) async fn plan<DB: Db>(
     Ok(Plan::Walk)
 }
 
-/// The statement that reads a page: its ids from the index alone, so that what is skipped costs little, then their rows.
+/// The statement that reads the columns in `head` of a page: its ids from the index alone, so that what is skipped costs
+/// little, then their rows.
 pub(super) fn page_stmt<DB: Db>(
+    head: Stmt<DB>,
     scope: Scope,
     query: &DeploymentQuery,
     request: &PageRequest<DeploymentPosition>,
     plan: Plan,
 ) -> Stmt<DB> {
-    let stmt = equal(sql::<DB>(COLUMNS).push(" FROM (SELECT id"), scope, &query.filter);
+    let stmt = equal(head.push(" FROM (SELECT id"), scope, &query.filter);
     let hint = |ranged: Ranged| match (plan, &request.after, query.direction) {
         (Plan::Narrow(narrow), ..) if ranged == narrow => Hint::Both,
         (Plan::Walk, ..) if ranged.order() != query.order => Hint::None,

@@ -1,13 +1,14 @@
 //! Environments.
 
 use super::{
-    Db, count, failed, find, list,
-    row::{EnvironmentRow, millis},
+    Db, count, failed, find, list, protection,
+    row::{EnvironmentRow, GroundRow, millis},
     seam::{Stmt, sql},
 };
 use crate::{
     domain::{
         Time,
+        directory::Project,
         environment::{Environment, EnvironmentFilter, EnvironmentState, NewEnvironment},
         id::{EnvironmentId, EnvironmentKey, ProjectId},
         page::{Page, PageRequest},
@@ -34,6 +35,21 @@ pub async fn find_by_key<DB: Db>(
         EnvironmentKey::Name(name) => stmt.push_bind(" AND name = ", name.clone()),
     };
     find::<DB, EnvironmentRow, Environment>(connection, stmt).await
+}
+
+/// The environment of this name, with what a new deployment there stands on.
+pub async fn ground<DB: Db>(
+    connection: &mut DB::Connection,
+    project: &Project,
+    name: &str,
+) -> Result<Option<GroundRow>> {
+    let stmt = protection::any_applying(select::<DB>(), project)
+        .push(", ")
+        .push(DB::NEXT_DEPLOYMENT_ID)
+        .push(" AS next_id")
+        .push_bind(" FROM environments e WHERE project_id = ", project.id.0)
+        .push_bind(" AND name = ", name.to_owned());
+    stmt.optional(connection).await.map_err(failed::<DB>)
 }
 
 /// Whether an environment of the project has this slug.

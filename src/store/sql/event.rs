@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Db, failed, list,
     row::{EventRow, inconsistent, millis, time},
-    seam::sql,
+    seam::{Batch, sql},
 };
 use crate::{
     domain::{
@@ -58,29 +58,20 @@ pub struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// Adds an event.
-    pub async fn append<DB: Db>(
-        &mut self,
-        connection: &mut DB::Connection,
-        kind: EventKind,
-        subject: &EventSubject,
-    ) -> Result<()> {
+    /// Adds an event to what is to be written.
+    pub fn append<DB: Db>(&mut self, batch: &mut Batch<DB>, kind: EventKind, subject: &EventSubject) {
         self.last += 1;
         self.told.note(self.project);
-        sql::<DB>(
-            "INSERT INTO events (project_id, seq, kind, actor_id, created_at, payload) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(self.project.0)
-        .bind(self.last)
-        .bind(kind.as_str().to_owned())
-        .bind(self.actor.0)
-        .bind(millis(self.now))
-        .bind(payload(subject).to_string())
-        .run(connection)
-        .await
-        .map_err(failed::<DB>)?;
-        Ok(())
+        batch.add(|stmt| {
+            stmt.push("INSERT INTO events (project_id, seq, kind, actor_id, created_at, payload) VALUES (")
+                .value(self.project.0)
+                .value(self.last)
+                .value(kind.as_str().to_owned())
+                .value(self.actor.0)
+                .value(millis(self.now))
+                .value(payload(subject).to_string())
+                .push(")")
+        });
     }
 }
 

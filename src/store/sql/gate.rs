@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Db, approval, deployment, failed, person, project, protection,
-    row::PlaceRow,
+    row::{GlanceRow, MARK, PlaceRow},
     seam::{Stmt, sql},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         person::Person,
         protection::ProtectedEnvironment,
     },
-    store::{Result, Wanted},
+    store::{Mark, Result, StoreError, Wanted},
 };
 
 /// How many blocked deployments are looked at for one page of an inbox.
@@ -68,6 +68,50 @@ pub async fn people<DB: Db>(
     asked.extend(viewer.map(|viewer| viewer.user.id));
     let groups = person::groups_in_question(protections);
     person::load::<DB>(connection, Some(project), &groups, &asked).await
+}
+
+/// What a single statement tells of a deployment.
+pub enum Glance {
+    /// All there is: nothing protects its environment, and it was never held.
+    Whole(Box<Gate>),
+    /// That there is more to read.
+    More,
+}
+
+/// A deployment of a project at its gate, as far as one statement can tell, for a viewer who is what they are to the project
+/// as of `by`. Of what is not there it cannot be told as of when: that is outdated too.
+pub async fn glance<DB: Db>(
+    connection: &mut DB::Connection,
+    project: &Project,
+    id: DeploymentId,
+    viewer: Person,
+    by: Mark,
+) -> Result<Glance> {
+    let stmt = protection::any_applying(sql::<DB>(deployment::COLUMNS).push(MARK), project)
+        .push(deployment::TABLES)
+        .push_bind(" AND d.id = ", id.0)
+        .push_bind(" AND d.project_id = ", project.id.0);
+    let row = stmt
+        .optional::<GlanceRow>(connection)
+        .await
+        .map_err(failed::<DB>)?;
+    let row = row
+        .filter(|row| Mark(row.mark) == by)
+        .ok_or(StoreError::Outdated)?;
+    if row.guarded != 0 || row.deployment.job_id.is_some() {
+        return Ok(Glance::More);
+    }
+    let deployment = Deployment::try_from(row.deployment)?;
+    if deployment.gate != GateState::Open {
+        return Ok(Glance::More);
+    }
+    Ok(Glance::Whole(Box::new(Gate {
+        deployment,
+        project: project.clone(),
+        protections: Vec::new(),
+        approvals: Vec::new(),
+        people: BTreeMap::from([(viewer.user.id, viewer)]),
+    })))
 }
 
 /// A deployment of a project at its gate.

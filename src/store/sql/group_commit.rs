@@ -1,20 +1,23 @@
-//! Group commit: writes that wait for the one connection that writes are done by whoever gets it first, in one transaction,
+//! Group commit: writes that would wait for each other anyway are done by whoever has its turn first, in one transaction,
 //! and answered when it is on disk. Each is done under a savepoint of its own, so that one that is refused undoes nothing of
 //! the others. Nobody waits for company: a write that comes alone is done alone.
+//!
+//! Who waits for whom depends on the engine, and so do the lanes that writes wait in: where a single connection writes it is
+//! one for all; else one for each project, whose row is locked until the commit is on disk.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use sqlx::{Connection as _, pool::PoolConnection};
-use tokio::sync::oneshot;
+use sqlx::pool::PoolConnection;
+use tokio::sync::{Mutex as Turns, MutexGuard as TurnGuard, oneshot};
 
 use super::{
     Db,
@@ -23,6 +26,7 @@ use super::{
     failed,
 };
 use crate::{
+    domain::id::ProjectId,
     metrics::{Outcome, Wanted},
     store::{Result, StoreError},
 };
@@ -30,10 +34,27 @@ use crate::{
 /// The most writes that are done in one transaction: the first is answered only after the last was done.
 const TOGETHER: usize = 64;
 
+/// What writes wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lanes {
+    /// The one connection that writes.
+    One,
+    /// A project's row; what is about more than one project waits for nobody here.
+    ByProject,
+}
+
 /// The writes that wait for each other's transaction.
 pub struct GroupCommit<DB: Db> {
-    waiting: Mutex<Queue<DB>>,
+    lanes: Lanes,
+    /// Those in which something is being done; a lane goes with the last write in it.
+    busy: Mutex<BTreeMap<Option<ProjectId>, Weak<Lane<DB>>>>,
     tickets: AtomicU64,
+}
+
+/// Writes that are done one after the other.
+struct Lane<DB: Db> {
+    waiting: Mutex<Queue<DB>>,
+    turns: Turns<()>,
 }
 
 /// Tells a write from every other.
@@ -92,7 +113,9 @@ impl<DB: Db, W: Work<DB>> Member<DB> for Queued<W, W::Output> {
             .unwrap_or_else(|_| Err(StoreError::Other("a write panicked".into())));
         let (outcome, keep) = match done {
             Ok((output, keep)) => (Ok(output), keep),
-            Err(error @ (StoreError::Refused(_) | StoreError::Conflict(_))) => (Err(error), Keep::No),
+            Err(error @ (StoreError::Refused(_) | StoreError::Outdated | StoreError::Conflict(_))) => {
+                (Err(error), Keep::No)
+            }
             Err(error) => return Err(error),
         };
         self.outcome = Some((outcome, keep));
@@ -126,19 +149,62 @@ impl<DB: Db, W: Work<DB>> Member<DB> for Queued<W, W::Output> {
     }
 }
 
-impl<DB: Db> Default for GroupCommit<DB> {
+impl<DB: Db> Default for Lane<DB> {
     fn default() -> Self {
         Self {
             waiting: Mutex::default(),
-            tickets: AtomicU64::default(),
+            turns: Turns::default(),
         }
     }
 }
 
+/// Nothing that is locked here is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl<DB: Db> GroupCommit<DB> {
+    /// Writes in these lanes.
+    pub fn by(lanes: Lanes) -> Self {
+        Self {
+            lanes,
+            busy: Mutex::default(),
+            tickets: AtomicU64::default(),
+        }
+    }
+
     /// Does `work` with whatever else waits, or none: it has to be done by itself.
     pub async fn write<W: Work<DB>>(
         &self,
+        connections: &Connections<DB>,
+        work: &Arc<W>,
+    ) -> Option<Ended<W::Output>> {
+        let key = match self.lanes {
+            Lanes::One => None,
+            Lanes::ByProject => Some(work.project()?),
+        };
+        let lane = self.lane(key);
+        let ended = self.write_in(&lane, connections, work).await;
+        drop(lane);
+        let mut busy = lock(&self.busy);
+        if busy.get(&key).is_some_and(|lane| lane.strong_count() == 0) {
+            busy.remove(&key);
+        }
+        ended
+    }
+
+    fn lane(&self, key: Option<ProjectId>) -> Arc<Lane<DB>> {
+        let mut busy = lock(&self.busy);
+        busy.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let lane = Arc::default();
+            busy.insert(key, Arc::downgrade(&lane));
+            lane
+        })
+    }
+
+    async fn write_in<W: Work<DB>>(
+        &self,
+        lane: &Lane<DB>,
         connections: &Connections<DB>,
         work: &Arc<W>,
     ) -> Option<Ended<W::Output>> {
@@ -151,14 +217,14 @@ impl<DB: Db> GroupCommit<DB> {
             outcome: None,
             verdict: sender,
         };
-        self.waiting().push_back((ticket, Box::new(queued)));
+        lock(&lane.waiting).push_back((ticket, Box::new(queued)));
         let verdict = loop {
             tokio::select! {
                 biased;
                 verdict = &mut verdict => break verdict,
-                acquired = acquire(&connections.writer, Wanted::Writer) => match acquired {
-                    Ok(connection) => self.lead(connections, connection).await,
-                    Err(error) if self.withdraw(ticket) => return Some(Ended::Without(Err(error))),
+                acquired = lane.turn(connections) => match acquired {
+                    Ok((turn, connection)) => lane.lead(connections, turn, connection).await,
+                    Err(error) if lane.withdraw(ticket) => return Some(Ended::Without(Err(error))),
                     // Somebody has just begun to do it.
                     Err(_) => break verdict.await,
                 },
@@ -171,22 +237,31 @@ impl<DB: Db> GroupCommit<DB> {
             Err(_) => Some(Ended::Without(Err(StoreError::Lost(sqlx::Error::WorkerCrashed)))),
         }
     }
+}
 
-    fn waiting(&self) -> MutexGuard<'_, Queue<DB>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl<DB: Db> Lane<DB> {
+    /// Waits for its turn, and for a connection.
+    async fn turn(&self, connections: &Connections<DB>) -> Result<(TurnGuard<'_, ()>, PoolConnection<DB>)> {
+        let turn = self.turns.lock().await;
+        Ok((turn, acquire(&connections.writer, Wanted::Writer).await?))
     }
 
     /// Takes a write back that nobody has begun to do.
     fn withdraw(&self, ticket: Ticket) -> bool {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         let place = waiting.iter().position(|(queued, _)| *queued == ticket);
         place.is_some_and(|place| waiting.remove(place).is_some())
     }
 
     /// Does what waits.
-    async fn lead(&self, connections: &Connections<DB>, mut connection: PoolConnection<DB>) {
+    async fn lead(
+        &self,
+        connections: &Connections<DB>,
+        turn: TurnGuard<'_, ()>,
+        mut connection: PoolConnection<DB>,
+    ) {
         let mut members: Vec<_> = {
-            let mut waiting = self.waiting();
+            let mut waiting = lock(&self.waiting);
             let together = waiting.len().min(TOGETHER);
             waiting.drain(..together).map(|(_, member)| member).collect()
         };
@@ -197,6 +272,7 @@ impl<DB: Db> GroupCommit<DB> {
         connections.look_at(&mut connection, &done);
         // The connection is for the next, while those who waited are told.
         drop(connection);
+        drop(turn);
         let fate = match done {
             Ok(()) => Fate::Committed,
             Err(StoreError::OutcomeUnknown(_)) => Fate::Unknown,
@@ -214,34 +290,47 @@ async fn transact<DB: Db>(
     connection: &mut DB::Connection,
     members: &mut [Box<dyn Member<DB>>],
 ) -> Result<()> {
-    let mut transaction = connections
-        .begin(connection, &connections.openings.write_directory)
-        .await?;
-    let mut keep = Keep::No;
-    if let [member] = members {
-        keep = member.run(&mut transaction).await?;
-    } else {
-        for member in members {
-            let mut savepoint = transaction.begin().await.map_err(failed::<DB>)?;
-            match member.run(&mut savepoint).await? {
-                Keep::Yes => {
-                    savepoint.commit().await.map_err(failed::<DB>)?;
-                    keep = Keep::Yes;
-                }
-                Keep::No => savepoint.rollback().await.map_err(failed::<DB>)?,
-            }
-        }
-    }
+    // What is about the directory comes here only where every opening takes every lock.
+    let opening = &connections.openings.write_project;
+    let mut transaction = connections.begin(connection, opening).await?;
+    let keep = connections.within(run::<DB>(&mut transaction, members)).await?;
     match keep {
-        Keep::No => transaction.rollback().await.map_err(failed::<DB>),
-        Keep::Yes => transaction
-            .commit()
-            .await
-            .map_err(|error| match failed::<DB>(error) {
+        Keep::No => {
+            let rolled_back = async { transaction.rollback().await.map_err(failed::<DB>) };
+            connections.within(rolled_back).await
+        }
+        Keep::Yes => {
+            let committed = async { transaction.commit().await.map_err(failed::<DB>) };
+            connections.within(committed).await.map_err(|error| match error {
                 StoreError::Lost(error) | StoreError::Timeout(error) => StoreError::OutcomeUnknown(error),
                 error => error,
-            }),
+            })
+        }
     }
+}
+
+/// Does one after the other, each but a single one under a savepoint; whether anything is to be kept.
+async fn run<DB: Db>(connection: &mut DB::Connection, members: &mut [Box<dyn Member<DB>>]) -> Result<Keep> {
+    if let [member] = members {
+        return member.run(connection).await;
+    }
+    let mut keep = Keep::No;
+    let mut between = "SAVEPOINT member";
+    for member in members {
+        DB::command(connection, between).await.map_err(failed::<DB>)?;
+        between = match member.run(connection).await? {
+            Keep::Yes => {
+                keep = Keep::Yes;
+                "RELEASE SAVEPOINT member; SAVEPOINT member"
+            }
+            // It is there still, for the next.
+            Keep::No => "ROLLBACK TO SAVEPOINT member",
+        };
+    }
+    if between.starts_with("ROLLBACK") {
+        DB::command(connection, between).await.map_err(failed::<DB>)?;
+    }
+    Ok(keep)
 }
 
 #[cfg(test)]
@@ -330,8 +419,8 @@ mod tests {
                 }
             });
         }
-        let group = connections.group.clone().unwrap();
-        while group.waiting().len() < ends.len() {
+        let group = Arc::clone(&connections.group);
+        while lock(&group.lane(None).waiting).len() < ends.len() {
             tokio::task::yield_now().await;
         }
         drop(held);

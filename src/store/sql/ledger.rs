@@ -7,9 +7,9 @@ use super::{
     event::{self, Log, Told},
     failed,
     gate::{self, Touched},
-    link, merge_request, project, protection,
-    row::{LockRow, millis},
-    seam::sql,
+    job, link, merge_request, project, protection,
+    row::{LockRow, MARK, millis},
+    seam::{Batch, sql},
     token,
 };
 use crate::{
@@ -42,6 +42,7 @@ pub async fn lock<DB: Db>(
         ProjectKey::Path(path) => stmt.push_bind(" WHERE full_path_key = ", path.to_lowercase()),
     };
     stmt.push(" RETURNING id, latest_at, last_iid, last_event")
+        .push(MARK)
         .optional::<LockRow>(connection)
         .await
         .map_err(failed::<DB>)
@@ -63,6 +64,10 @@ pub struct Ledger<'a, DB: Db> {
     connection: &'a mut DB::Connection,
     iid: i64,
     log: Log<'a>,
+    /// What is still to be written of the change that is being made: before the next one, or before anything is read.
+    batch: Batch<DB>,
+    /// The id of the deployment that is created, if it is known already.
+    next_id: Option<DeploymentId>,
     touched: Vec<Touched>,
     answer: ProjectAnswer,
     author: Option<UserSummary>,
@@ -88,10 +93,18 @@ impl<'a, DB: Db> Ledger<'a, DB> {
                 last: locked.last_event,
                 told,
             },
+            batch: Batch::default(),
+            next_id: None,
             touched: Vec::new(),
             answer,
             author: None,
         }
+    }
+
+    /// With an id for the deployment that is created.
+    #[must_use]
+    pub fn numbering(self, next_id: Option<DeploymentId>) -> Self {
+        Self { next_id, ..self }
     }
 
     /// With who acts, as read under the lock.
@@ -103,6 +116,7 @@ impl<'a, DB: Db> Ledger<'a, DB> {
 
     /// Makes a change true.
     pub async fn change(&mut self, change: &ProjectChange) -> Result<()> {
+        self.flush().await?;
         match change {
             ProjectChange::DeploymentCreated(new) => self.create_deployment(new).await,
             ProjectChange::DeploymentKept(deployment) => {
@@ -110,14 +124,14 @@ impl<'a, DB: Db> Ledger<'a, DB> {
                 Ok(())
             }
             ProjectChange::DeploymentMoved { before, after } => {
-                deployment::update::<DB>(&mut *self.connection, after).await?;
+                self.update_deployment(after).await?;
                 let subject = event::deployment(after, Some(*before), Some(after.status));
                 self.answer.deployment = Some(Deployment::clone(after));
-                self.append(EventKind::DeploymentStatusChanged, &subject).await?;
+                self.append(EventKind::DeploymentStatusChanged, &subject);
                 self.note_success(after).await
             }
             ProjectChange::JobReported(after) => {
-                deployment::update::<DB>(&mut *self.connection, after).await?;
+                self.update_deployment(after).await?;
                 self.answer.deployment = Some(Deployment::clone(after));
                 // Not in the log; but a token of the job may have ended, and with it what it waited for.
                 self.log.told.note(self.log.project);
@@ -131,7 +145,8 @@ impl<'a, DB: Db> Ledger<'a, DB> {
             ProjectChange::DeploymentDeleted(deleted) => {
                 deployment::delete::<DB>(&mut *self.connection, deleted.id).await?;
                 let subject = event::deployment(deleted, Some(deleted.status), None);
-                self.append(EventKind::DeploymentDeleted, &subject).await
+                self.append(EventKind::DeploymentDeleted, &subject);
+                Ok(())
             }
             ProjectChange::EnvironmentCreated(new) => self.create_environment(new).await.map(drop),
             ProjectChange::EnvironmentUpdated { before, after } => {
@@ -140,19 +155,24 @@ impl<'a, DB: Db> Ledger<'a, DB> {
                 self.show_environment(after.clone());
                 // Another tier, other protections.
                 self.touched.push(Touched::Environment(after.id));
-                self.append(EventKind::EnvironmentUpdated, &subject).await
+                self.append(EventKind::EnvironmentUpdated, &subject);
+                Ok(())
             }
             ProjectChange::EnvironmentDeleted(deleted) => {
                 environment::delete::<DB>(&mut *self.connection, deleted.id).await?;
                 let subject = event::environment(deleted, Some(deleted.state), None);
                 self.answer.environments.push(deleted.clone());
-                self.append(EventKind::EnvironmentDeleted, &subject).await
+                self.append(EventKind::EnvironmentDeleted, &subject);
+                Ok(())
             }
             ProjectChange::ApprovalSubmitted {
                 before,
                 after,
                 pending_approval_count,
-            } => self.submit(*before, after, *pending_approval_count).await,
+            } => {
+                self.submit(*before, after, *pending_approval_count);
+                Ok(())
+            }
             ProjectChange::ApprovalsCounted { deployment, rules } => {
                 approval::count::<DB>(&mut *self.connection, *deployment, rules).await
             }
@@ -167,8 +187,21 @@ impl<'a, DB: Db> Ledger<'a, DB> {
         }
     }
 
-    async fn append(&mut self, kind: EventKind, subject: &EventSubject) -> Result<()> {
-        self.log.append::<DB>(&mut *self.connection, kind, subject).await
+    fn append(&mut self, kind: EventKind, subject: &EventSubject) {
+        self.log.append(&mut self.batch, kind, subject);
+    }
+
+    /// Writes what is still to be written.
+    async fn flush(&mut self) -> Result<()> {
+        self.batch.run(&mut *self.connection).await.map_err(failed::<DB>)
+    }
+
+    async fn update_deployment(&mut self, after: &Deployment) -> Result<()> {
+        self.batch.add(|stmt| deployment::update(stmt, after));
+        match &after.job {
+            Some(job) => job::update::<DB>(&mut *self.connection, after.id, job).await,
+            None => Ok(()),
+        }
     }
 
     /// Puts an environment into the answer, and into the deployment there if it is that one's.
@@ -186,7 +219,7 @@ impl<'a, DB: Db> Ledger<'a, DB> {
         let environment =
             environment::insert::<DB>(&mut *self.connection, self.log.project, new, self.log.now).await?;
         let subject = event::environment(&environment, None, Some(environment.state));
-        self.append(EventKind::EnvironmentCreated, &subject).await?;
+        self.append(EventKind::EnvironmentCreated, &subject);
         self.show_environment(environment.clone());
         Ok(environment)
     }
@@ -199,63 +232,58 @@ impl<'a, DB: Db> Ledger<'a, DB> {
         self.iid += 1;
         let project = self.log.project;
         let now = millis(self.log.now);
-        let id = deployment::insert::<DB>(
-            &mut *self.connection,
-            project,
-            environment,
-            Iid(self.iid),
-            new,
-            now,
-        )
-        .await?;
+        let id = match self.next_id.take() {
+            Some(id) => id,
+            None => deployment::next_id::<DB>(&mut *self.connection).await?,
+        };
+        let number = (project, Iid(self.iid));
+        self.batch
+            .add(|stmt| deployment::insert(stmt, id, number, environment, new, now));
+        if new.commit.is_some() || !new.commits.is_empty() || new.job.is_some() {
+            self.flush().await?;
+            deployment::insert_parts::<DB>(&mut *self.connection, project, id, new).await?;
+        }
         let place = self.answer.environment.as_ref();
         let place = place.filter(|shown| shown.id == environment);
         let author = self.author.clone().filter(|author| author.id == new.user_id);
-        let created = match (place, author, &new.job) {
-            (Some(place), Some(author), None) => {
-                let number = (project, id, Iid(self.iid));
-                new.recorded(number, place.summary(), author, self.log.now)
-            }
+        let created = if let (Some(place), Some(author), None) = (place, author, &new.job) {
+            let number = (project, id, Iid(self.iid));
+            new.recorded(number, place.summary(), author, self.log.now)
+        } else {
             // With its job and whom that shows.
-            _ => deployment::find_by_id::<DB>(&mut *self.connection, project, id)
+            self.flush().await?;
+            deployment::find_by_id::<DB>(&mut *self.connection, project, id)
                 .await?
                 .ok_or(StoreError::Inconsistent {
                     table: "deployments",
                     column: "id",
                     id: id.0,
-                })?,
+                })?
         };
         let subject = event::deployment(&created, None, Some(created.status));
         self.answer.deployment = Some(created.clone());
-        self.append(EventKind::DeploymentCreated, &subject).await?;
+        self.append(EventKind::DeploymentCreated, &subject);
         self.note_success(&created).await
     }
 
     /// Notes that what a successful deployment shipped is to be linked to it.
     async fn note_success(&mut self, deployment: &Deployment) -> Result<()> {
-        if deployment.status == DeploymentStatus::Success
-            && link::note::<DB>(
-                &mut *self.connection,
-                self.log.project,
-                deployment.id,
-                self.log.now,
-            )
-            .await?
-        {
+        if deployment.status != DeploymentStatus::Success {
+            return Ok(());
+        }
+        self.flush().await?;
+        let (project, now) = (self.log.project, self.log.now);
+        if link::note::<DB>(&mut *self.connection, project, deployment.id, now).await? {
             self.log.told.link_work();
         }
         Ok(())
     }
 
-    async fn submit(
-        &mut self,
-        before: Option<ApprovalStatus>,
-        draft: &ApprovalDraft,
-        pending_approval_count: i64,
-    ) -> Result<()> {
-        approval::submit::<DB>(&mut *self.connection, draft, self.log.now).await?;
+    fn submit(&mut self, before: Option<ApprovalStatus>, draft: &ApprovalDraft, pending_approval_count: i64) {
+        let now = self.log.now;
+        self.batch.add(|stmt| approval::submit(stmt, draft, now));
         let Some(decided) = &self.answer.deployment else {
-            return Ok(());
+            return;
         };
         let subject = EventSubject::Approval {
             deployment_id: decided.id,
@@ -269,13 +297,13 @@ impl<'a, DB: Db> Ledger<'a, DB> {
             represented_as: draft.represented_as.clone(),
             pending_approval_count,
         };
-        self.append(EventKind::ApprovalSubmitted, &subject).await
+        self.append(EventKind::ApprovalSubmitted, &subject);
     }
 
     async fn protect(&mut self, change: &ProtectionChange) -> Result<()> {
         let (kind, protection, kept) =
             write_protection::<DB>(&mut *self.connection, change, self.log.now).await?;
-        self.append(kind, &event::protection(&protection)).await?;
+        self.append(kind, &event::protection(&protection));
         let key = EnvironmentKey::Name(protection.name.clone());
         let project = self.log.project;
         let environment = environment::find_by_key::<DB>(&mut *self.connection, project, &key).await?;
@@ -287,6 +315,10 @@ impl<'a, DB: Db> Ledger<'a, DB> {
 
     /// Lets go whatever the changes so far have freed.
     pub async fn settle_touched(&mut self, project: &Project) -> Result<()> {
+        if self.touched.is_empty() {
+            return Ok(());
+        }
+        self.flush().await?;
         for touched in std::mem::take(&mut self.touched) {
             for (_, id) in gate::blocked::<DB>(&mut *self.connection, touched).await? {
                 self.settle(project, id).await?;
@@ -297,6 +329,7 @@ impl<'a, DB: Db> Ledger<'a, DB> {
 
     /// Lets a blocked deployment go if nothing holds it any more. The answer stays about what it was about.
     pub async fn settle(&mut self, project: &Project, id: DeploymentId) -> Result<()> {
+        self.flush().await?;
         let Some(gate) = gate::find::<DB>(&mut *self.connection, project, id, None).await? else {
             return Ok(());
         };
@@ -309,17 +342,17 @@ impl<'a, DB: Db> Ledger<'a, DB> {
         Ok(())
     }
 
-    /// Writes the counters back, if anything was numbered.
-    pub async fn close(self, locked: &LockRow) -> Result<ProjectAnswer> {
-        if self.log.last != locked.last_event {
-            sql::<DB>("UPDATE projects SET last_iid = $2, last_event = $3 WHERE id = $1")
-                .bind(locked.id)
-                .bind(self.iid)
-                .bind(self.log.last)
-                .run(self.connection)
-                .await
-                .map_err(failed::<DB>)?;
+    /// Writes what is still to be written and, if anything was numbered, the counters.
+    pub async fn close(mut self, locked: &LockRow) -> Result<ProjectAnswer> {
+        let (last_iid, last_event) = (self.iid, self.log.last);
+        if last_event != locked.last_event {
+            self.batch.add(|stmt| {
+                stmt.push_bind("UPDATE projects SET last_iid = ", last_iid)
+                    .push_bind(", last_event = ", last_event)
+                    .push_bind(" WHERE id = ", locked.id)
+            });
         }
+        self.flush().await?;
         Ok(self.answer)
     }
 }
@@ -404,7 +437,7 @@ pub async fn tell_of_protection<DB: Db>(
             let answer = ProjectAnswer::of(view.project, actor);
             let now = locked.now()?;
             let mut ledger = Ledger::<DB>::open(connection, &locked, actor, now, answer, told);
-            ledger.append(kind, &subject).await?;
+            ledger.append(kind, &subject);
             ledger.close(&locked).await.map(drop)
         }
     }

@@ -11,7 +11,7 @@ mod environment;
 mod event;
 mod gate;
 mod group;
-mod group_commit;
+pub mod group_commit;
 mod job;
 mod lease;
 mod ledger;
@@ -65,12 +65,14 @@ use crate::{
         token::{SecretHash, Token},
     },
     store::{
-        Backlog, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Due, Lease, Linked,
-        PoolState, Position, ProjectAnswer, ProjectState, Result, Select, Store, StoreError, Terms, Wanted,
+        Backlog, Dated, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Due, Lease, Linked,
+        Mark, PoolState, Position, ProjectAnswer, ProjectState, Result, Select, Store, StoreError, Terms,
+        Wanted,
         wake::{Subscription, Wake},
     },
 };
 use connections::{Connections, Ended, Keep, Lock, Work, reading};
+use gate::Glance;
 use seam::{Class, Stmt, sql};
 
 /// A store on one engine.
@@ -155,10 +157,15 @@ async fn count<DB: Db>(
     connection: &mut DB::Connection,
     from: impl FnOnce(Stmt<DB>) -> Stmt<DB>,
 ) -> Result<i64> {
-    let stmt = from(sql::<DB>("SELECT COUNT(*) FROM (SELECT 1 AS one"))
-        .push_bind(" LIMIT ", TOTAL_MAX + 1)
-        .push(") AS counted");
+    let stmt = counting(sql::<DB>(""), from);
     Ok(stmt.one::<(i64,)>(connection).await.map_err(failed::<DB>)?.0)
+}
+
+/// Adds the query of [`count`] to a statement.
+fn counting<DB: Db>(stmt: Stmt<DB>, from: impl FnOnce(Stmt<DB>) -> Stmt<DB>) -> Stmt<DB> {
+    from(stmt.push("SELECT COUNT(*) FROM (SELECT 1 AS one"))
+        .push_bind(" LIMIT ", TOTAL_MAX + 1)
+        .push(") AS counted")
 }
 
 /// What waits to be done in the background.
@@ -174,7 +181,7 @@ async fn backlog<DB: Db>(connection: &mut DB::Connection, now: Time) -> Result<B
 
 #[async_trait]
 impl<DB: Db> Store for SqlStore<DB> {
-    async fn token_find(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
+    async fn token_find(&self, hash: &SecretHash) -> Result<Option<Dated<(Token, User)>>> {
         reading!(self.connections, Once, |connection| token::find_by_secret::<DB>(
             connection, hash
         ))
@@ -293,8 +300,8 @@ impl<DB: Db> Store for SqlStore<DB> {
         self.write(directory_change::Bootstrap { hash, now }).await
     }
 
-    async fn project_find(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<ProjectView>> {
-        reading!(self.connections, Once, |connection| project::view::<DB>(
+    async fn project_find(&self, key: &ProjectKey, viewer: UserId) -> Result<Option<Dated<ProjectView>>> {
+        reading!(self.connections, Once, |connection| project::dated_view::<DB>(
             connection, key, viewer
         ))
     }
@@ -342,8 +349,26 @@ impl<DB: Db> Store for SqlStore<DB> {
         })
     }
 
-    async fn gate_find(&self, view: &ProjectView, id: DeploymentId, viewer: &User) -> Result<Option<Gate>> {
+    async fn gate_find(
+        &self,
+        view: &ProjectView,
+        id: DeploymentId,
+        viewer: &User,
+        by: Option<Mark>,
+    ) -> Result<Option<Gate>> {
         let person = Person::of(viewer.clone(), view.standing);
+        if let Some(by) = by {
+            let glance = reading!(self.connections, Once, |connection| gate::glance::<DB>(
+                connection,
+                &view.project,
+                id,
+                person.clone(),
+                by
+            ));
+            if let Glance::Whole(gate) = glance? {
+                return Ok(Some(*gate));
+            }
+        }
         reading!(self.connections, AtOneMoment, |connection| gate::find::<DB>(
             connection,
             &view.project,
@@ -409,7 +434,16 @@ impl<DB: Db> Store for SqlStore<DB> {
         project: ProjectId,
         query: &DeploymentQuery,
         page: &PageRequest<DeploymentPosition>,
+        by: Option<Mark>,
     ) -> Result<Page<Deployment, DeploymentPosition>> {
+        if let Some(by) = by {
+            let glance = reading!(self.connections, Once, |connection| {
+                deployment::glance_page::<DB>(connection, project, query, page, by)
+            });
+            if let Some(page) = glance? {
+                return Ok(page);
+            }
+        }
         reading!(
             self.connections,
             AtOneMoment,

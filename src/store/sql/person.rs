@@ -1,16 +1,16 @@
 //! People as the gate sees them: read for any number of them at once, in a fixed number of statements.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use super::{
-    Db, failed, list,
-    row::{UserRow, WayRow},
+    Db, failed,
+    row::{PersonRow, WayRow},
     seam::{Stmt, sql},
 };
 use crate::{
     domain::{
         access::AccessLevel,
-        directory::{Container, Project, Standing, User},
+        directory::{Container, Project, Standing},
         id::{GroupId, ProjectId, UserId},
         person::Person,
         protection::{Audience, ProtectedEnvironment, Subject},
@@ -52,22 +52,23 @@ pub async fn load<DB: Db>(
     groups: &BTreeSet<GroupId>,
     ids: &BTreeSet<UserId>,
 ) -> Result<BTreeMap<UserId, Person>> {
-    let stmt = sql::<DB>(super::user::COLUMNS)
-        .push(" FROM users u WHERE id")
-        .push_in(ids.iter().map(|id| id.0))
-        .push(" ORDER BY id");
-    let users = list::<DB, UserRow, User>(&mut *connection, stmt).await?;
-    let mut people: BTreeMap<UserId, Person> = users
-        .into_iter()
-        .map(|user| (user.id, Person::of(user, Standing::default())))
-        .collect();
     // What somebody is to the project's group holds in the project.
     let mut asked = groups.clone();
     asked.extend(project.map(|project| project.group.id));
-    if !asked.is_empty() {
-        let of_project = project.map(|project| project.id);
-        for row in standings::<DB>(connection, of_project, &asked, ids).await? {
-            stand(&mut people, &row)?;
+    let of_project = project.map(|project| project.id);
+    let stmt =
+        sql::<DB>(super::user::COLUMNS).push(", w.group_id, w.way, w.access_level FROM users u LEFT JOIN (");
+    let stmt = ways(stmt, of_project, &asked, ids)
+        .push(") w ON w.user_id = u.id WHERE u.id")
+        .push_in(ids.iter().map(|id| id.0));
+    let mut people: BTreeMap<UserId, Person> = BTreeMap::new();
+    for row in stmt.all::<PersonRow>(connection).await.map_err(failed::<DB>)? {
+        let person = match people.entry(UserId(row.user.id)) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => place.insert(Person::of(row.user.try_into()?, Standing::default())),
+        };
+        if let Some(way) = row.way {
+            stand(person, &way)?;
         }
     }
     if let Some(project) = project {
@@ -91,18 +92,18 @@ const ABOVE_GROUP: i64 = 4;
 const BY_GROUP_SHARE: i64 = 5;
 
 /// What people are to groups: as members and above them, by shares of them and of those above; and to a project, as members
-/// and by shares of it. All in one statement.
-async fn standings<DB: Db>(
-    connection: &mut DB::Connection,
+/// and by shares of it.
+fn ways<DB: Db>(
+    stmt: Stmt<DB>,
     project: Option<ProjectId>,
     groups: &BTreeSet<GroupId>,
     ids: &BTreeSet<UserId>,
-) -> Result<Vec<WayRow>> {
+) -> Stmt<DB> {
     let by_them = |stmt: Stmt<DB>| stmt.push(" AND m.user_id").push_in(ids.iter().map(|id| id.0));
     let within = |stmt: Stmt<DB>, column: &'static str| {
         by_them(stmt.push(column).push_in(groups.iter().map(|group| group.0)))
     };
-    let stmt = sql::<DB>(
+    let stmt = stmt.push(
         "SELECT m.user_id, a.group_id, CASE WHEN m.group_id = a.group_id THEN CAST(3 AS BIGINT) ELSE 4 END AS way, \
          MAX(m.access_level) AS access_level FROM memberships m JOIN group_ancestors a ON a.ancestor_id = m.group_id \
          WHERE ",
@@ -128,14 +129,11 @@ async fn standings<DB: Db>(
         ))
         .push(" GROUP BY m.user_id");
     }
-    stmt.all::<WayRow>(connection).await.map_err(failed::<DB>)
+    stmt
 }
 
 /// Notes what somebody is to something.
-fn stand(people: &mut BTreeMap<UserId, Person>, row: &WayRow) -> Result<()> {
-    let Some(person) = people.get_mut(&UserId(row.user_id)) else {
-        return Ok(());
-    };
+fn stand(person: &mut Person, row: &WayRow) -> Result<()> {
     let level = Some(
         AccessLevel::from_number(row.access_level).ok_or(StoreError::Inconsistent {
             table: "memberships",

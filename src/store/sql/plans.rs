@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use sqlx::{Row as _, Sqlite, SqlitePool};
 
-use super::deployment::{Plan, Ranged, Scope, page_stmt};
+use super::{
+    deployment::{Plan, Ranged, Scope, page_stmt},
+    seam::sql,
+};
 use crate::{
     domain::{
         Time,
@@ -147,7 +150,8 @@ async fn every_filter_with_every_order_walks_the_index_made_for_it() {
                                     after: after.clone(),
                                     ..PageRequest::default()
                                 };
-                                let stmt = page_stmt::<Sqlite>(scope, &query, &page, plan);
+                                let stmt =
+                                    page_stmt::<Sqlite>(sql("SELECT d.id"), scope, &query, &page, plan);
                                 let steps = explain(&pool, stmt.text()).await;
                                 let inner = inner(&steps);
                                 let name = match plan {

@@ -8,7 +8,7 @@ use super::{
     Db, failed, find,
     group::{Level, seen_through},
     page::{ListById, page_by_id},
-    row::{ProjectRow, ViewRow, millis},
+    row::{MARK, ProjectRow, ViewRow, millis},
     seam::{Stmt, sql},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         id::{GroupId, ProjectId, ProjectKey, UserId},
         page::{Page, PageRequest},
     },
-    store::{Position, Result},
+    store::{Dated, Position, Result},
 };
 
 /// The columns of a [`super::row::ProjectRow`].
@@ -49,7 +49,9 @@ fn select_view<DB: Db>(viewer: UserId) -> Stmt<DB> {
              AND m.user_id = ",
             viewer.0,
         )
-        .push(") AS shared_level FROM projects p JOIN groups g ON g.id = p.group_id")
+        .push(") AS shared_level")
+        .push(MARK)
+        .push(" FROM projects p JOIN groups g ON g.id = p.group_id")
 }
 
 /// A project as a user meets it.
@@ -58,13 +60,23 @@ pub async fn view<DB: Db>(
     key: &ProjectKey,
     viewer: UserId,
 ) -> Result<Option<ProjectView>> {
+    let found = dated_view::<DB>(connection, key, viewer).await?;
+    Ok(found.map(|found| found.of))
+}
+
+/// A project as a user meets it, and when that was so.
+pub async fn dated_view<DB: Db>(
+    connection: &mut DB::Connection,
+    key: &ProjectKey,
+    viewer: UserId,
+) -> Result<Option<Dated<ProjectView>>> {
     let stmt = match key {
         ProjectKey::Id(id) => select_view::<DB>(viewer).push_bind(" WHERE p.id = ", id.0),
         ProjectKey::Path(path) => {
             select_view::<DB>(viewer).push_bind(" WHERE p.full_path_key = ", path.to_lowercase())
         }
     };
-    find::<DB, ViewRow, ProjectView>(connection, stmt).await
+    find::<DB, ViewRow, Dated<ProjectView>>(connection, stmt).await
 }
 
 /// What tells whether these projects have changed: two numbers that only grow. What is not there has none.

@@ -1,11 +1,11 @@
 //! Changing what is recorded for a project: its deployments, approvals, environments and protections.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
 use super::{
-    Db, Keep, Lock, Work, approval, deployment, environment,
+    Db, Keep, Lock, Work, deployment, environment,
     event::Told,
     gate, job,
     ledger::{self, Ledger},
@@ -21,12 +21,13 @@ use crate::{
         environment::{self as environments, EnvironmentTier},
         event::ProjectChange,
         gate::{self as gates, Gate},
-        id::{EnvironmentKey, ProjectId, ProjectKey, UserId, UserKey},
+        id::{DeploymentId, EnvironmentKey, ProjectId, ProjectKey, UserId, UserKey},
         person::Person,
         protection::{Nameable, ProtectedEnvironment},
     },
     store::{
-        Decide, Done, ProjectAnswer, ProjectState, ProtectionAnswer, ProtectionSelect, Result, Select, Terms,
+        Decide, Done, Mark, ProjectAnswer, ProjectState, ProtectionAnswer, ProtectionSelect, Result, Select,
+        StoreError, Terms,
     },
 };
 
@@ -51,13 +52,23 @@ impl<DB: Db> Work<DB> for Change {
 
     type Output = Done<ProjectAnswer>;
 
+    fn project(&self) -> Option<ProjectId> {
+        match (&self.terms.premise, &self.project) {
+            (Some(premise), _) => Some(premise.view.project.id),
+            (None, ProjectKey::Id(id)) => Some(*id),
+            (None, ProjectKey::Path(_)) => None,
+        }
+    }
+
     async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)> {
         let locked = ledger::lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
+        // Before anything else: a repeat is answered to nobody who may not call any more.
+        self.holds(locked.as_ref())?;
         // Behind the lock: of two that come at once the second sees what the first answered.
         if let Some(answer) = request::replay::<DB, _>(&mut *connection, &self.terms).await? {
             return Ok((Done::Replayed(answer), Keep::No));
         }
-        let state = self.state::<DB>(&mut *connection, locked.as_ref()).await?;
+        let (state, next_id) = self.state::<DB>(&mut *connection, locked.as_ref()).await?;
         let changes = (self.decide)(&state)?;
         let (Some(locked), Some(view)) = (locked, state.view.clone()) else {
             // A decision about nothing: the rules never accept one, and if they did there is nothing to change.
@@ -72,13 +83,15 @@ impl<DB: Db> Work<DB> for Change {
         };
         let (actor, now) = (self.terms.actor, state.now);
         let author = state.actor.as_ref().map(|person| &person.user);
-        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, actor, now, answer, told).by(author);
+        let mut ledger = Ledger::<DB>::open(&mut *connection, &locked, actor, now, answer, told)
+            .by(author)
+            .numbering(next_id);
         for change in &changes {
             ledger.change(change).await?;
         }
         ledger.settle_touched(&view.project).await?;
         let mut answer = ledger.close(&locked).await?;
-        answer.gate = gate_after::<DB>(&mut *connection, state, &changes, answer.deployment.as_ref()).await?;
+        answer.gate = gate_after(state, &changes, answer.deployment.as_ref());
         if let Some(protection) = &mut answer.protection {
             protection.unreachable =
                 unreachable::<DB>(&mut *connection, Some(&view), &protection.protection).await?;
@@ -94,34 +107,70 @@ impl<DB: Db> Work<DB> for Change {
 }
 
 impl Change {
-    /// Loads what the decision sees; everything after the lock.
+    /// Refuses where what the change goes by is not so any more. The lock keeps it so from here on.
+    fn holds(&self, locked: Option<&LockRow>) -> Result<()> {
+        let Some(premise) = &self.terms.premise else {
+            return Ok(());
+        };
+        let found = locked.map(|locked| (locked.id, Mark(locked.mark)));
+        if found == Some((premise.view.project.id.0, premise.mark)) {
+            Ok(())
+        } else {
+            Err(StoreError::Outdated)
+        }
+    }
+
+    /// Loads what the decision sees, everything after the lock; and the id of a new deployment, if it came with that.
     async fn state<DB: Db>(
         &self,
         connection: &mut DB::Connection,
         locked: Option<&LockRow>,
-    ) -> Result<ProjectState> {
+    ) -> Result<(ProjectState, Option<DeploymentId>)> {
         let mut state = ProjectState::at(self.terms.now);
-        let Some(locked) = locked else { return Ok(state) };
+        let mut next_id = None;
+        let Some(locked) = locked else {
+            return Ok((state, next_id));
+        };
         let project = ProjectId(locked.id);
         let key = ProjectKey::Id(project);
         state.now = locked.now()?;
-        state.view = project::view::<DB>(&mut *connection, &key, self.terms.actor).await?;
+        state.view = match &self.terms.premise {
+            Some(premise) => Some(premise.view.clone()),
+            None => project::view::<DB>(&mut *connection, &key, self.terms.actor).await?,
+        };
         let Some(view) = state.view.clone() else {
-            return Ok(state);
+            return Ok((state, next_id));
         };
         match &self.select {
-            Select::EnvironmentNamed(name) | Select::NewDeployment(name, _) => {
-                let key = EnvironmentKey::Name(name.clone());
-                state.environment = environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
+            Select::EnvironmentNamed(name)
+            | Select::NewDeployment {
+                environment: name, ..
+            } => {
+                let mut guarded = true;
+                if let Select::NewDeployment { .. } = self.select {
+                    if let Some(ground) =
+                        environment::ground::<DB>(&mut *connection, &view.project, name).await?
+                    {
+                        guarded = ground.guarded != 0;
+                        next_id = Some(DeploymentId(ground.next_id));
+                        state.environment = Some(ground.environment.try_into()?);
+                    }
+                } else {
+                    let key = EnvironmentKey::Name(name.clone());
+                    state.environment =
+                        environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
+                }
                 if state.environment.is_none() {
                     let slug = environments::slug(name);
                     state.slug_taken = environment::slug_taken::<DB>(&mut *connection, project, slug).await?;
                 }
                 let found = state.environment.as_ref().map(|environment| environment.tier);
                 let tier = found.unwrap_or_else(|| EnvironmentTier::guess(name));
-                state.protections =
-                    protection::applying::<DB>(&mut *connection, &view.project, name, tier).await?;
-                if let Select::NewDeployment(_, Some(job)) = self.select
+                if guarded {
+                    state.protections =
+                        protection::applying::<DB>(&mut *connection, &view.project, name, tier).await?;
+                }
+                if let Select::NewDeployment { job: Some(job), .. } = self.select
                     && let Some(id) = job::deployment_of::<DB>(&mut *connection, project, job).await?
                 {
                     let viewer = self.viewer::<DB>(&mut *connection, &view).await?;
@@ -137,9 +186,9 @@ impl Change {
                             .await?;
                 }
             }
-            Select::Deployment(_) | Select::Job(_) => {
+            Select::Gate(_) | Select::Deployment(_) | Select::Deletion(_) | Select::Job(_) => {
                 let id = match self.select {
-                    Select::Deployment(id) => Some(id),
+                    Select::Gate(id) | Select::Deployment(id) | Select::Deletion(id) => Some(id),
                     Select::Job(job) => job::deployment_of::<DB>(&mut *connection, project, job).await?,
                     _ => None,
                 };
@@ -149,9 +198,11 @@ impl Change {
                     None => None,
                 };
                 if let Some(gate) = &gate {
-                    let key = EnvironmentKey::Id(gate.deployment.environment.id);
-                    state.environment =
-                        environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
+                    if !matches!(self.select, Select::Gate(_)) {
+                        let key = EnvironmentKey::Id(gate.deployment.environment.id);
+                        state.environment =
+                            environment::find_by_key::<DB>(&mut *connection, project, &key).await?;
+                    }
                     state.deployment = Some(gate.deployment.clone());
                     state.protections.clone_from(&gate.protections);
                     state.actor = gate.people.get(&self.terms.actor).cloned();
@@ -186,10 +237,14 @@ impl Change {
                 gate::people::<DB>(&mut *connection, &view.project, protections, &[], viewer).await?;
             state.actor = people.remove(&self.terms.actor);
         }
-        if let Some(environment) = &state.environment {
+        let to_last_success = matches!(
+            self.select,
+            Select::NewDeployment { succeeded: true, .. } | Select::Deletion(_) | Select::Job(_)
+        );
+        if let Some(environment) = state.environment.as_ref().filter(|_| to_last_success) {
             state.last_success = deployment::last_success::<DB>(connection, environment.id).await?;
         }
-        Ok(state)
+        Ok((state, next_id))
     }
 
     /// The actor, as far as the project goes.
@@ -198,44 +253,45 @@ impl Change {
         connection: &mut DB::Connection,
         view: &ProjectView,
     ) -> Result<Option<Person>> {
-        let user = user::find_by_key::<DB>(connection, &UserKey::Id(self.terms.actor)).await?;
+        let user = match &self.terms.premise {
+            Some(premise) => Some(premise.user.clone()),
+            None => user::find_by_key::<DB>(connection, &UserKey::Id(self.terms.actor)).await?,
+        };
         Ok(user.map(|user| Person::of(user, view.standing)))
     }
 }
 
 /// The deployment in question at its gate, after the changes.
-async fn gate_after<DB: Db>(
-    connection: &mut DB::Connection,
+fn gate_after(
     state: ProjectState,
     changes: &[ProjectChange],
     deployment: Option<&Deployment>,
-) -> Result<Option<Gate>> {
-    let (Some(deployment), Some(view)) = (deployment.cloned(), state.view) else {
-        return Ok(None);
+) -> Option<Gate> {
+    let (deployment, view) = deployment.cloned().zip(state.view)?;
+    let found = state.gate.filter(|gate| gate.deployment.id == deployment.id);
+    let mut after = match found {
+        Some(gate) => Gate { deployment, ..gate },
+        None => Gate {
+            deployment,
+            project: view.project,
+            protections: state.protections,
+            approvals: Vec::new(),
+            people: BTreeMap::new(),
+        },
     };
-    let fresh = changes
-        .iter()
-        .any(|change| matches!(change, ProjectChange::DeploymentCreated(_)));
-    let approvals = if fresh {
-        Vec::new()
-    } else {
-        approval::list_of::<DB>(connection, deployment.id).await?
-    };
-    let people = match state.gate {
-        Some(gate) => gate.people,
-        None => state
-            .actor
-            .into_iter()
-            .map(|person| (person.user.id, person))
-            .collect(),
-    };
-    Ok(Some(Gate {
-        deployment,
-        project: view.project,
-        protections: state.protections,
-        approvals,
-        people,
-    }))
+    if let Some(actor) = state.actor {
+        for change in changes {
+            match change {
+                ProjectChange::ApprovalSubmitted { after: draft, .. } => {
+                    after = after.with(&actor.user, draft, state.now);
+                }
+                ProjectChange::ApprovalsCounted { rules, .. } => after.count(rules),
+                _ => {}
+            }
+        }
+        after.people.entry(actor.user.id).or_insert(actor);
+    }
+    Some(after)
 }
 
 /// The protection of a name, and who may be named in it.

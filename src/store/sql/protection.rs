@@ -1,10 +1,10 @@
 //! Protected environments and their entries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::{
-    Db, count, failed, list,
-    row::{EntryRow, ProtectionRow, millis},
+    Db, count, failed,
+    row::{GuardRow, millis},
     seam::{Stmt, sql},
 };
 use crate::{
@@ -21,13 +21,20 @@ use crate::{
     store::{Result, StoreError},
 };
 
-const COLUMNS: &str = "SELECT p.id, p.project_id, p.group_id, p.name, p.required_approval_count, p.created_at, \
-     p.updated_at, p.version";
+/// Protections, as a common table expression that [`load`] ends.
+const COLUMNS: &str = "WITH p AS (SELECT p.id, p.project_id, p.group_id, p.name, p.required_approval_count, \
+     p.created_at, p.updated_at, p.version";
 
-/// The columns of an [`EntryRow`] but those that tell the lists apart.
-const ENTRY_COLUMNS: &str = "SELECT e.id AS id, e.protection_id, e.user_id, e.group_id, e.access_level, \
-     e.group_inheritance, u.name AS user_name, u.username, g.name AS group_name, g.path AS group_path, \
+/// The columns of a [`GuardRow`] but those that tell the lists of entries apart.
+const GUARD_COLUMNS: &str = "SELECT p.id AS protection_id, p.project_id AS container_project_id, \
+     p.group_id AS container_group_id, p.name AS protection_name, p.required_approval_count, p.created_at, \
+     p.updated_at, p.version, e.id AS id, e.user_id, e.group_id, e.access_level, e.group_inheritance, \
+     u.name AS user_name, u.username, g.name AS group_name, g.path AS group_path, \
      g.full_path AS group_full_path, ";
+
+/// Who an entry is about.
+const NAMED: &str = " e ON e.protection_id = p.id LEFT JOIN users u ON u.id = e.user_id \
+     LEFT JOIN groups g ON g.id = e.group_id";
 
 /// The two lists of entries.
 #[derive(Debug, Clone, Copy)]
@@ -37,18 +44,14 @@ enum Entries {
 }
 
 impl Entries {
-    /// The table, with the joins that an entry's names come from.
+    /// What tells the lists apart, and the table. A protection without entries is there once, by the first.
     fn from(self) -> &'static str {
         match self {
             Self::DeployAccessLevels => {
-                "CAST(0 AS BIGINT) AS is_rule, CAST(0 AS BIGINT) AS required_approvals FROM deploy_access_levels e \
-                 LEFT JOIN users u ON u.id = e.user_id LEFT JOIN groups g ON g.id = e.group_id \
-                 WHERE e.protection_id"
+                "CAST(0 AS BIGINT) AS is_rule, CAST(0 AS BIGINT) AS required_approvals \
+                 FROM p LEFT JOIN deploy_access_levels"
             }
-            Self::ApprovalRules => {
-                "1, e.required_approvals FROM approval_rules e LEFT JOIN users u ON u.id = e.user_id \
-                 LEFT JOIN groups g ON g.id = e.group_id WHERE e.protection_id"
-            }
+            Self::ApprovalRules => "1, e.required_approvals FROM p JOIN approval_rules",
         }
     }
 
@@ -68,39 +71,36 @@ fn of<DB: Db>(stmt: Stmt<DB>, container: Container) -> Stmt<DB> {
     }
 }
 
-/// Reads protections with their entries.
+/// Reads protections with their entries, in one statement; by id.
 async fn load<DB: Db>(connection: &mut DB::Connection, stmt: Stmt<DB>) -> Result<Vec<ProtectedEnvironment>> {
-    let mut found = list::<DB, ProtectionRow, ProtectedEnvironment>(&mut *connection, stmt).await?;
-    if found.is_empty() {
-        return Ok(found);
-    }
-    let at: BTreeMap<i64, usize> = found
-        .iter()
-        .enumerate()
-        .map(|(index, protection)| (protection.id.0, index))
-        .collect();
-    // Both lists in one statement.
-    let stmt = sql::<DB>(ENTRY_COLUMNS)
+    let stmt = stmt
+        .push(") ")
+        .push(GUARD_COLUMNS)
         .push(Entries::DeployAccessLevels.from())
-        .push_in(at.keys().copied())
+        .push(NAMED)
         .push(" UNION ALL ")
-        .push(ENTRY_COLUMNS)
+        .push(GUARD_COLUMNS)
         .push(Entries::ApprovalRules.from())
-        .push_in(at.keys().copied())
+        .push(NAMED)
         .push(" ORDER BY id");
-    for row in stmt.all::<EntryRow>(connection).await.map_err(failed::<DB>)? {
-        let Some(protection) = at.get(&row.protection_id).map(|&index| &mut found[index]) else {
-            continue;
+    let mut found: BTreeMap<i64, ProtectedEnvironment> = BTreeMap::new();
+    for row in stmt.all::<GuardRow>(connection).await.map_err(failed::<DB>)? {
+        let protection = match found.entry(row.protection.id) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => place.insert(row.protection.try_into()?),
         };
-        if row.is_rule == 1 {
-            protection.approval_rules.push(ApprovalRule::try_from(row)?);
-        } else {
-            protection
-                .deploy_access_levels
-                .push(DeployAccessLevel::try_from(row)?);
+        match row.entry {
+            Some(entry) if entry.is_rule == 1 => {
+                protection.approval_rules.push(ApprovalRule::try_from(entry)?);
+            }
+            Some(entry) => {
+                let level = DeployAccessLevel::try_from(entry)?;
+                protection.deploy_access_levels.push(level);
+            }
+            None => {}
         }
     }
-    Ok(found)
+    Ok(found.into_values().collect())
 }
 
 /// The protection of that name.
@@ -126,7 +126,8 @@ pub async fn page<DB: Db>(
     let stmt = stmt
         .push_bind(" ORDER BY p.name LIMIT ", request.size + 1)
         .push_bind(" OFFSET ", request.skip);
-    let items = load::<DB>(&mut *connection, stmt).await?;
+    let mut items = load::<DB>(&mut *connection, stmt).await?;
+    items.sort_by(|a, b| a.name.cmp(&b.name));
     let total = if request.want_total {
         Some(count::<DB>(connection, |stmt| of(stmt, container)).await?)
     } else {
@@ -156,8 +157,19 @@ pub async fn applying<DB: Db>(
             project.group.id.0,
         )
         .push_bind(") AND p.name = ", tier.as_str().to_owned())
-        .push(") ORDER BY p.id");
+        .push(")");
     load::<DB>(connection, stmt).await
+}
+
+/// Adds a column that tells whether any protection applies to the environment `e`.
+pub fn any_applying<DB: Db>(stmt: Stmt<DB>, project: &Project) -> Stmt<DB> {
+    // By `CASE`: engines differ in what a condition is as a column.
+    stmt.push(
+        ", CAST(CASE WHEN EXISTS (SELECT 1 FROM protected_environments p WHERE (p.project_id = e.project_id \
+         AND p.name = e.name) OR (p.group_id IN (SELECT a.ancestor_id FROM group_ancestors a WHERE a.group_id = ",
+    )
+    .push_bind("", project.group.id.0)
+    .push(") AND p.name = e.tier)) THEN 1 ELSE 0 END AS BIGINT) AS guarded")
 }
 
 /// The protections that apply to an environment that is there.
@@ -172,8 +184,7 @@ pub async fn applying_to<DB: Db>(
              OR (p.group_id IN (SELECT a.ancestor_id FROM group_ancestors a WHERE a.group_id = ",
             project.group.id.0,
         )
-        .push_bind(") AND p.name = e.tier) WHERE e.id = ", environment.0)
-        .push(" ORDER BY p.id");
+        .push_bind(") AND p.name = e.tier) WHERE e.id = ", environment.0);
     load::<DB>(connection, stmt).await
 }
 
@@ -191,7 +202,7 @@ pub async fn above<DB: Db>(
             " OR p.group_id IN (SELECT a.ancestor_id FROM group_ancestors a WHERE a.group_id = ",
             project.group.id.0,
         )
-        .push(") ORDER BY p.id");
+        .push(")");
     load::<DB>(connection, stmt).await
 }
 
@@ -244,8 +255,7 @@ pub async fn shrunk<DB: Db>(
         .map_err(failed::<DB>)?;
     let stmt = sql::<DB>(COLUMNS)
         .push(" FROM protected_environments p WHERE p.id")
-        .push_in(ids.iter().map(|id| id.0))
-        .push(" ORDER BY p.id");
+        .push_in(ids.iter().map(|id| id.0));
     load::<DB>(connection, stmt).await
 }
 

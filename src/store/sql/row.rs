@@ -1,7 +1,7 @@
 //! Rows as the tables have them, and the way from a row to the domain: an impossible row is a defect that names itself.
 
 use chrono::DateTime;
-use sqlx::FromRow;
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use crate::{
     domain::{
@@ -15,16 +15,19 @@ use crate::{
         },
         environment::{AutoStopSetting, Environment, EnvironmentState, EnvironmentSummary, EnvironmentTier},
         id::{
-            ApprovalId, ApprovalRuleId, DeployAccessLevelId, DeploymentId, EnvironmentId, GroupId, Iid,
-            ProjectId, ProtectionId, TokenId, UserId,
+            ApprovalRuleId, DeployAccessLevelId, DeploymentId, EnvironmentId, GroupId, Iid, ProjectId,
+            ProtectionId, TokenId, UserId,
         },
         protection::{
             ApprovalRule, Audience, DeployAccessLevel, GroupInheritance, ProtectedEnvironment, Role, Subject,
         },
         token::{Scope, Token, TokenOfJob},
     },
-    store::StoreError,
+    store::{Dated, Mark, StoreError},
 };
+
+/// How many changes the directory has had, as a column.
+pub const MARK: &str = ", (SELECT changes FROM directory WHERE id = 1) AS mark";
 
 /// `finished_at` of what has not finished: later than everything.
 pub const NOT_FINISHED: i64 = i64::MAX;
@@ -54,6 +57,7 @@ pub struct LockRow {
     pub latest_at: i64,
     pub last_iid: i64,
     pub last_event: i64,
+    pub mark: i64,
 }
 
 #[derive(Debug, FromRow)]
@@ -170,13 +174,17 @@ pub struct HolderRow {
     pub token: TokenRow,
     #[sqlx(flatten)]
     pub user: UserRow,
+    pub mark: i64,
 }
 
-impl TryFrom<HolderRow> for (Token, User) {
+impl TryFrom<HolderRow> for Dated<(Token, User)> {
     type Error = StoreError;
 
     fn try_from(row: HolderRow) -> Result<Self, StoreError> {
-        Ok((row.token.try_into()?, row.user.try_into()?))
+        Ok(Self {
+            of: (row.token.try_into()?, row.user.try_into()?),
+            mark: Mark(row.mark),
+        })
     }
 }
 
@@ -333,16 +341,19 @@ pub struct ViewRow {
     pub project: ProjectRow,
     #[sqlx(flatten)]
     pub standing: StandingRow,
+    pub mark: i64,
 }
 
-impl TryFrom<ViewRow> for ProjectView {
+impl TryFrom<ViewRow> for Dated<ProjectView> {
     type Error = StoreError;
 
     fn try_from(row: ViewRow) -> Result<Self, StoreError> {
-        Ok(Self {
+        let of = ProjectView {
             standing: row.standing.standing(row.project.id)?,
             project: row.project.try_into()?,
-        })
+        };
+        let mark = Mark(row.mark);
+        Ok(Self { of, mark })
     }
 }
 
@@ -498,6 +509,24 @@ pub struct DeploymentRow {
     pub user_state: Option<String>,
 }
 
+/// A deployment, with what tells whether that is all there is to read.
+#[derive(Debug, FromRow)]
+pub struct GlanceRow {
+    #[sqlx(flatten)]
+    pub deployment: DeploymentRow,
+    pub mark: i64,
+    pub guarded: i64,
+}
+
+/// A deployment of a page, and what is the same in each of its rows.
+#[derive(Debug, FromRow)]
+pub struct PageRow {
+    #[sqlx(flatten)]
+    pub deployment: DeploymentRow,
+    pub mark: i64,
+    pub total: Option<i64>,
+}
+
 impl TryFrom<DeploymentRow> for Deployment {
     type Error = StoreError;
 
@@ -551,11 +580,16 @@ impl TryFrom<DeploymentRow> for Deployment {
     }
 }
 
+/// A protection, beside one of its entries.
 #[derive(Debug, FromRow)]
 pub struct ProtectionRow {
+    #[sqlx(rename = "protection_id")]
     pub id: i64,
+    #[sqlx(rename = "container_project_id")]
     pub project_id: Option<i64>,
+    #[sqlx(rename = "container_group_id")]
     pub group_id: Option<i64>,
+    #[sqlx(rename = "protection_name")]
     pub name: String,
     pub required_approval_count: i64,
     pub created_at: i64,
@@ -587,7 +621,6 @@ impl TryFrom<ProtectionRow> for ProtectedEnvironment {
 #[derive(Debug, FromRow)]
 pub struct EntryRow {
     pub id: i64,
-    pub protection_id: i64,
     pub is_rule: i64,
     pub user_id: Option<i64>,
     pub group_id: Option<i64>,
@@ -599,6 +632,39 @@ pub struct EntryRow {
     pub group_path: Option<String>,
     pub group_full_path: Option<String>,
     pub required_approvals: i64,
+}
+
+/// A protection with one of its entries, or with none.
+#[derive(Debug)]
+pub struct GuardRow {
+    pub protection: ProtectionRow,
+    pub entry: Option<EntryRow>,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for GuardRow
+where
+    ProtectionRow: FromRow<'r, R>,
+    EntryRow: FromRow<'r, R>,
+    &'static str: ColumnIndex<R>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            protection: ProtectionRow::from_row(row)?,
+            entry: joined(row, "id")?,
+        })
+    }
+}
+
+/// What was joined to a row, if the column that it always has is there.
+fn joined<'r, R: Row, T>(row: &'r R, column: &'static str) -> Result<Option<T>, sqlx::Error>
+where
+    T: FromRow<'r, R>,
+    &'static str: ColumnIndex<R>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let there: Option<i64> = row.try_get(column)?;
+    there.map(|_| T::from_row(row)).transpose()
 }
 
 impl EntryRow {
@@ -682,7 +748,6 @@ impl TryFrom<ApprovalRow> for Approval {
         let bad = |column| inconsistent("approvals", column, row.id);
         let pinned = row.pinned.split_whitespace().map(str::parse);
         Ok(Self {
-            id: ApprovalId(row.id),
             deployment_id: DeploymentId(row.deployment_id),
             status: ApprovalStatus::parse(&row.status).ok_or_else(|| bad("status"))?,
             pinned: pinned
@@ -708,10 +773,40 @@ impl TryFrom<ApprovalRow> for Approval {
 /// What a user is to a group, or to a project (no group, 0), and by which way.
 #[derive(Debug, FromRow)]
 pub struct WayRow {
-    pub user_id: i64,
     pub group_id: i64,
     pub way: i64,
     pub access_level: i64,
+}
+
+/// A user with one of the ways in which they are something, or with none.
+#[derive(Debug)]
+pub struct PersonRow {
+    pub user: UserRow,
+    pub way: Option<WayRow>,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for PersonRow
+where
+    UserRow: FromRow<'r, R>,
+    WayRow: FromRow<'r, R>,
+    &'static str: ColumnIndex<R>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            user: UserRow::from_row(row)?,
+            way: joined(row, "way")?,
+        })
+    }
+}
+
+/// The environment of a new deployment, whether anything protects it, and the id that the deployment gets.
+#[derive(Debug, FromRow)]
+pub struct GroundRow {
+    #[sqlx(flatten)]
+    pub environment: EnvironmentRow,
+    pub guarded: i64,
+    pub next_id: i64,
 }
 
 /// Where a deployment is recorded.

@@ -73,11 +73,23 @@ pub trait Driver: Database<Arguments: IntoArguments<Self> + 'static> {
     /// Makes the ids of the table `$1` go on behind `$2`.
     const SET_LAST_ID: &'static str;
 
+    /// The id that the next deployment gets, as an expression; it is nobody else's from then on.
+    const NEXT_DEPLOYMENT_ID: &'static str;
+
     /// Has the planner look at the tables after they were filled.
     const ANALYZE: Option<&'static str>;
 
     /// The schema's history.
     fn migrations() -> &'static Migrator;
+
+    /// Makes one text of statements that write different rows.
+    fn together(texts: &[String]) -> String;
+
+    /// Runs statements without arguments and rows, one after the other.
+    fn command(
+        connection: &mut Self::Connection,
+        text: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Runs a statement and returns its rows.
     fn rows(
@@ -95,6 +107,42 @@ pub trait Driver: Database<Arguments: IntoArguments<Self> + 'static> {
 
     /// Says what an error means; by code, never by text.
     fn classify(error: &sqlx::Error) -> Class;
+}
+
+/// Statements that write and whose answers nobody needs, sent to the database as one. Whether they are done one after the
+/// other or all at once is the engine's affair: no two of them may be about the same row.
+pub struct Batch<DB: Driver> {
+    texts: Vec<String>,
+    /// The arguments of all of them: placeholders are numbered throughout.
+    stmt: Stmt<DB>,
+}
+
+impl<DB: Driver> Default for Batch<DB> {
+    fn default() -> Self {
+        Self {
+            texts: Vec::new(),
+            stmt: sql(""),
+        }
+    }
+}
+
+impl<DB: Driver> Batch<DB> {
+    /// Adds a statement: its text and arguments behind those that are there.
+    pub fn add(&mut self, write: impl FnOnce(Stmt<DB>) -> Stmt<DB>) {
+        let mut stmt = write(std::mem::replace(&mut self.stmt, sql("")));
+        self.texts.push(std::mem::take(&mut stmt.text).into_owned());
+        self.stmt = stmt;
+    }
+
+    /// Runs what was added, if anything was.
+    pub async fn run(&mut self, connection: &mut DB::Connection) -> Result<(), sqlx::Error> {
+        let Self { texts, mut stmt } = std::mem::take(self);
+        if texts.is_empty() {
+            return Ok(());
+        }
+        stmt.text = Cow::Owned(DB::together(&texts));
+        stmt.run(connection).await.map(drop)
+    }
 }
 
 /// The engine can bind a `T`.
@@ -199,6 +247,16 @@ impl<DB: Driver> Stmt<DB> {
     pub fn push(mut self, text: &'static str) -> Self {
         self.text.to_mut().push_str(text);
         self
+    }
+
+    /// Adds the next of several values.
+    #[must_use]
+    pub fn value<T>(self, value: T) -> Self
+    where
+        DB: Carries<T>,
+    {
+        let blank = if self.text.ends_with('(') { "" } else { ", " };
+        self.push_bind(blank, value)
     }
 
     /// Adds text and, behind it, a placeholder with its value.

@@ -7,7 +7,7 @@ use super::{
     event::Told,
     failed, find,
     page::{ListById, page_by_id},
-    row::{HolderRow, TokenRow, inconsistent, millis},
+    row::{HolderRow, MARK, TokenRow, inconsistent, millis},
     seam::{Stmt, sql},
     user,
 };
@@ -19,7 +19,7 @@ use crate::{
         page::{Page, PageRequest},
         token::{NewToken, Scope, SecretHash, Token},
     },
-    store::Result,
+    store::{Dated, Result},
 };
 
 /// The columns of a [`TokenRow`].
@@ -34,6 +34,7 @@ const TABLES: &str = " FROM tokens t LEFT JOIN deployments d ON d.id = t.deploym
 fn with_user<DB: Db>() -> Stmt<DB> {
     sql::<DB>(COLUMNS)
         .push(user::WITH)
+        .push(MARK)
         .push(TABLES)
         .push(" JOIN users u ON u.id = t.user_id")
 }
@@ -42,9 +43,9 @@ fn with_user<DB: Db>() -> Stmt<DB> {
 pub async fn find_by_secret<DB: Db>(
     connection: &mut DB::Connection,
     hash: &SecretHash,
-) -> Result<Option<(Token, User)>> {
+) -> Result<Option<Dated<(Token, User)>>> {
     let stmt = with_user::<DB>().push_bind(" WHERE t.secret_hash = ", hash.0.clone());
-    find::<DB, HolderRow, (Token, User)>(connection, stmt).await
+    find::<DB, HolderRow, Dated<(Token, User)>>(connection, stmt).await
 }
 
 /// A token by id and its user.
@@ -53,7 +54,8 @@ pub async fn find_with_user<DB: Db>(
     id: TokenId,
 ) -> Result<Option<(Token, User)>> {
     let stmt = with_user::<DB>().push_bind(" WHERE t.id = ", id.0);
-    find::<DB, HolderRow, (Token, User)>(connection, stmt).await
+    let found = find::<DB, HolderRow, Dated<(Token, User)>>(connection, stmt).await?;
+    Ok(found.map(|found| found.of))
 }
 
 /// A token by id.

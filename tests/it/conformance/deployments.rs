@@ -24,7 +24,7 @@ async fn delete(ledger: &Ledger, id: DeploymentId) -> Result<(), Reason> {
             .delete(state.last_success.as_ref())
     });
     let answer = ledger
-        .change(ledger.web, Select::Deployment(id), ledger.terms(at(9)), decide)
+        .change(ledger.web, Select::Deletion(id), ledger.terms(at(9)), decide)
         .await;
     if answer.is_ok() {
         Ok(())

@@ -33,6 +33,7 @@ async fn standing(ledger: &Ledger, project: ProjectId, user: &User) -> Standing 
         .await
         .unwrap()
         .unwrap()
+        .of
         .standing
 }
 
@@ -155,7 +156,8 @@ pub async fn a_rename_reaches_everything_below(ledger: &Ledger) {
         .project_find(&ProjectKey::Id(app), ledger.root.id)
         .await
         .unwrap()
-        .unwrap();
+        .unwrap()
+        .of;
     assert_eq!(view.project.full_name(), "Acme % Co / team / app");
     assert_eq!(view.project.full_path, "acme/team/app", "the path stays");
 }
@@ -242,7 +244,7 @@ pub async fn paths_and_usernames_are_found_whatever_their_case(ledger: &Ledger) 
             .project_find(&ProjectKey::Path(path.into()), ann.id)
             .await
             .unwrap();
-        assert_eq!(found.unwrap().project.id, ledger.web);
+        assert_eq!(found.unwrap().of.project.id, ledger.web);
     }
     for path in ["acme/we_", "acme/%", "acme", "web", ""] {
         assert_eq!(
@@ -281,7 +283,10 @@ pub async fn a_token_is_found_touched_listed_and_revoked(ledger: &Ledger) {
         .await
         .token
         .unwrap();
-    let find = async || ledger.store.token_find(&secret.hash()).await.unwrap();
+    let find = async || {
+        let found = ledger.store.token_find(&secret.hash()).await.unwrap();
+        found.map(|found| found.of)
+    };
     assert_eq!(find().await, Some((made.clone(), ann.clone())));
     assert_eq!(
         (made.scopes.len(), made.expires_at, made.last_used_at),
@@ -330,7 +335,8 @@ pub async fn the_first_administrator_is_made_once(ledger: &Ledger) {
         .token_find(&Secret::presented("root's").hash())
         .await
         .unwrap()
-        .unwrap();
+        .unwrap()
+        .of;
     assert_eq!((user, token.expires_at), (ledger.root.clone(), None));
     ledger.store.ping().await.unwrap();
 }

@@ -148,7 +148,7 @@ pub async fn who_waits_is_woken_by_changes_of_the_groups_above_and_by_the_end(le
         .store
         .project_find(&ProjectKey::Id(far), ledger.root.id)
         .await;
-    let project = view.unwrap().unwrap().project;
+    let project = view.unwrap().unwrap().of.project;
     ledger
         .facts(select, vec![DirectoryChange::ProjectDeleted(project)])
         .await;

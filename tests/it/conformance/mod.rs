@@ -307,7 +307,11 @@ impl Ledger {
         command: CreateDeployment,
         terms: Terms<ProjectAnswer>,
     ) -> Result<Done<ProjectAnswer>, StoreError> {
-        let select = Select::EnvironmentNamed(command.environment.clone());
+        let select = Select::NewDeployment {
+            environment: command.environment.clone(),
+            job: None,
+            succeeded: command.status == DeploymentStatus::Success,
+        };
         let user = self.root.id;
         let decide = Box::new(move |state: &ProjectState| {
             let (environment, last) = (state.environment.as_ref(), state.last_success.as_ref());
@@ -418,6 +422,7 @@ fn terms<A: std::fmt::Debug + 'static>(actor: &User, now: Time) -> Terms<A> {
     Terms {
         now,
         actor: actor.id,
+        premise: None,
         request: None,
         validate_only: false,
         encode: Arc::new(|answer| format!("{answer:?}").into_bytes()),

@@ -2,14 +2,17 @@
 
 use std::cmp::Ordering;
 
-use gatehouse::domain::{
-    deployment::{
-        Deployment, DeploymentFilter, DeploymentOrder, DeploymentPosition, DeploymentQuery,
-        DeploymentStatus as S, PositionKey,
+use gatehouse::{
+    domain::{
+        deployment::{
+            Deployment, DeploymentFilter, DeploymentOrder, DeploymentPosition, DeploymentQuery,
+            DeploymentStatus as S, PositionKey,
+        },
+        environment::EnvironmentFilter,
+        id::{DeploymentId, ProjectKey, UserId},
+        page::{Direction, Page, PageRequest, TOTAL_MAX},
     },
-    environment::EnvironmentFilter,
-    id::{DeploymentId, UserId},
-    page::{Direction, PageRequest, TOTAL_MAX},
+    store::StoreError,
 };
 
 use super::{Ledger, at, fresh};
@@ -136,11 +139,7 @@ pub async fn every_order_direction_and_filter_is_what_sorting_by_hand_gives(ledg
                     want_total: true,
                     after: None,
                 };
-                let skipped = ledger
-                    .store
-                    .deployment_list(ledger.web, &query, &page)
-                    .await
-                    .unwrap();
+                let skipped = read(ledger, &query, &page).await;
                 let by_skip: Vec<_> = skipped.items.iter().map(|row| row.id).collect();
                 let slice: Vec<_> = wanted.iter().skip(3).take(10).copied().collect();
                 assert_eq!(by_skip, slice, "by skip: {query:?}");
@@ -155,6 +154,26 @@ pub async fn every_order_direction_and_filter_is_what_sorting_by_hand_gives(ledg
     }
 }
 
+/// A page, which is the same at a glance; but of an empty one that cannot be told.
+async fn read(
+    ledger: &Ledger,
+    query: &DeploymentQuery,
+    page: &PageRequest<DeploymentPosition>,
+) -> Page<Deployment, DeploymentPosition> {
+    let read = async |by| ledger.store.deployment_list(ledger.web, query, page, by).await;
+    let found = read(None).await.unwrap();
+    let key = ProjectKey::Id(ledger.web);
+    let view = ledger.store.project_find(&key, ledger.root.id).await;
+    match read(Some(view.unwrap().unwrap().mark)).await {
+        Ok(at_a_glance) => assert_eq!(at_a_glance, found, "{query:?} {page:?}"),
+        Err(error) => {
+            assert!(matches!(error, StoreError::Outdated), "{error}");
+            assert!(found.items.is_empty(), "{query:?} {page:?}");
+        }
+    }
+    found
+}
+
 /// All ids of a list, page by page.
 async fn walk(ledger: &Ledger, query: &DeploymentQuery, size: i64) -> Vec<DeploymentId> {
     let mut seen = Vec::new();
@@ -163,11 +182,7 @@ async fn walk(ledger: &Ledger, query: &DeploymentQuery, size: i64) -> Vec<Deploy
         ..PageRequest::default()
     };
     loop {
-        let read = ledger
-            .store
-            .deployment_list(ledger.web, query, &page)
-            .await
-            .unwrap();
+        let read = read(ledger, query, &page).await;
         assert!(i64::try_from(read.items.len()).unwrap() <= size);
         for row in &read.items {
             assert_eq!(
@@ -198,11 +213,7 @@ pub async fn a_total_is_told_to_its_limit_and_no_further(ledger: &Ledger) {
             size: 1,
             ..PageRequest::default()
         };
-        let read = ledger
-            .store
-            .deployment_list(ledger.web, &query, &page)
-            .await
-            .unwrap();
+        let read = read(ledger, &query, &page).await;
         assert_eq!(
             (read.total.is_some(), read.items.len(), read.next.is_some()),
             (total, 1, true)
@@ -219,11 +230,7 @@ pub async fn a_total_is_told_to_its_limit_and_no_further(ledger: &Ledger) {
         after: Some(position),
         size: 1,
     };
-    let read = ledger
-        .store
-        .deployment_list(ledger.web, &query, &page)
-        .await
-        .unwrap();
+    let read = read(ledger, &query, &page).await;
     let all = walk(ledger, &query, 100).await.len();
     assert_eq!(
         (read.total, read.items.len()),
