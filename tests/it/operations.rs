@@ -4,6 +4,7 @@
 
 mod collector;
 mod exposition;
+mod turns;
 
 use std::{
     fs::File,

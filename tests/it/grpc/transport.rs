@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, fs::File, time::Duration};
 
-use gatehouse::store::Location;
 use gatehouse::{
     pb::{
         self as contract,
@@ -14,7 +13,6 @@ use gatehouse::{
     server,
 };
 use prost::Message as _;
-use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, codec::CompressionEncoding, transport::Endpoint};
@@ -24,7 +22,7 @@ use tonic_health::pb::{
 
 use crate::support::{
     As, TestServer, World,
-    engine::{Engine, Place, connected, on_both_engines},
+    engine::{Engine, Obstacle, connected, on_both_engines},
     eventually,
     process::Process,
     project_id, reason,
@@ -200,38 +198,6 @@ async fn counts(server: &TestServer) -> (i64, i64, i64, i64, i64) {
         .fetch_one(&mut store)
         .await
         .unwrap())
-}
-
-/// Holds every write to projects up, until it is dropped.
-enum Obstacle {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
-impl Obstacle {
-    async fn put(place: &Place) -> Self {
-        match place.location() {
-            Location::Sqlite(file) => {
-                let options = SqliteConnectOptions::new().filename(file);
-                let mut other = SqliteConnection::connect_with(&options).await.unwrap();
-                other.execute("BEGIN IMMEDIATE").await.unwrap();
-                Self::Sqlite(other)
-            }
-            Location::Postgres(settings) => {
-                let mut other = PgConnection::connect_with(&settings.primary).await.unwrap();
-                other.execute("BEGIN").await.unwrap();
-                other.execute("SELECT id FROM projects FOR UPDATE").await.unwrap();
-                Self::Postgres(other)
-            }
-        }
-    }
-
-    async fn take_away(self) {
-        match self {
-            Self::Sqlite(other) => other.close().await.unwrap(),
-            Self::Postgres(other) => other.close().await.unwrap(),
-        }
-    }
 }
 
 async fn a_call_whose_time_is_over_is_done_whole_or_not_at_all_and_a_repeat_tells(engine: Engine) {

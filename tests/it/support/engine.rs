@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use gatehouse::{first_start::RootToken, store::Location};
+use gatehouse::{
+    first_start::RootToken,
+    store::{Location, sqlite},
+};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 use super::postgres::{self, Database};
@@ -152,5 +156,39 @@ impl Place {
     /// The file of a SQLite store.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("gatehouse.db")
+    }
+}
+
+/// Holds every write to projects up, until it is dropped.
+pub enum Obstacle {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Obstacle {
+    /// Waits until nobody else writes.
+    pub async fn put(place: &Place) -> Self {
+        match place.location() {
+            Location::Sqlite(file) => {
+                let options = sqlite::options(&file);
+                let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+                other.execute("BEGIN IMMEDIATE").await.unwrap();
+                Self::Sqlite(other)
+            }
+            Location::Postgres(settings) => {
+                let mut other = PgConnection::connect_with(&settings.primary).await.unwrap();
+                other.execute("BEGIN").await.unwrap();
+                other.execute("SELECT id FROM projects FOR UPDATE").await.unwrap();
+                Self::Postgres(other)
+            }
+        }
+    }
+
+    /// Lets them go on.
+    pub async fn take_away(self) {
+        match self {
+            Self::Sqlite(other) => other.close().await.unwrap(),
+            Self::Postgres(other) => other.close().await.unwrap(),
+        }
     }
 }
