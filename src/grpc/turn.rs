@@ -81,7 +81,11 @@ struct OfCall {
 impl Turn {
     /// Waits until it has come.
     pub async fn come(self) {
-        let permit = self.0.queue.enter(self.0.whose.clone()).await;
+        let queue = &self.0.queue;
+        let permit = match queue.try_enter() {
+            Some(permit) => permit,
+            None => queue.enter(self.0.whose.clone()).await,
+        };
         *self.permit() = Some(permit);
     }
 
