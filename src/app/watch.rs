@@ -10,16 +10,16 @@ use std::{
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{App, LOOK_EVERY};
+use super::{App, LOOK_EVERY, memory::Presumed};
 use crate::{
     domain::{
-        access::{self, Caller, ProjectAction},
+        access::{self, ProjectAction},
         error::{Error, Reason},
         event::{Event, EventFilter},
         id::{ProjectId, ProjectKey},
     },
     metrics::{self, UnderWay},
-    store::wake::Subscription,
+    store::{LogPage, Mark, wake::Subscription},
 };
 
 /// How many events are read at a time.
@@ -50,7 +50,7 @@ pub enum Told {
 /// A watch over the logs of some projects.
 pub struct Watch {
     app: App,
-    caller: Caller,
+    caller: Presumed,
     filter: EventFilter,
     heartbeat_interval: Duration,
     subscription: Subscription,
@@ -61,6 +61,10 @@ pub struct Watch {
     behind: VecDeque<ProjectId>,
     /// What was read and not yet told, of one project.
     batch: VecDeque<Event>,
+    /// As of when it was read.
+    read_at: Option<Mark>,
+    /// As of when the caller was last seen to be one who may watch a project.
+    admitted_at: BTreeMap<ProjectId, Mark>,
     /// Until when the caller may be told what is in the batch.
     granted_until: Option<Instant>,
     /// When to send a heartbeat unless something is told before.
@@ -73,13 +77,14 @@ impl App {
     /// The projects of a watch, each once, for a caller who may watch all of them.
     pub async fn watchable(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         projects: &[ProjectKey],
     ) -> Result<BTreeSet<ProjectId>, Error> {
+        let caller = self.certain(caller).await?;
         let mut found = BTreeSet::new();
         for key in projects {
             let view = self
-                .project_for(caller, key, ProjectAction::ReadDeployment)
+                .project_for(&caller, key, ProjectAction::ReadDeployment)
                 .await?;
             found.insert(view.project.id);
         }
@@ -89,7 +94,7 @@ impl App {
     /// Starts a watch over projects that [`App::watchable`] found.
     pub async fn watch(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         projects: &BTreeSet<ProjectId>,
         filter: EventFilter,
         start: &Start,
@@ -119,6 +124,8 @@ impl App {
             positions,
             behind: watched.into(),
             batch: VecDeque::new(),
+            read_at: None,
+            admitted_at: BTreeMap::new(),
             granted_until: None,
             // The first message is a heartbeat: it tells the position from which on nothing is missed.
             heartbeat_at: now,
@@ -186,10 +193,11 @@ impl Watch {
         while let Some(event) = self.batch.pop_front() {
             self.positions.insert(event.project_id, event.seq);
             if self.filter.matches(&event) {
-                // After the read, so that nothing is told that happened after the right to see it had ended.
+                // As of the read or after it, so that nothing is told that happened after the right to see it had ended.
                 if self.granted_until.is_none_or(|until| until <= Instant::now()) {
-                    self.caller = self.app.still(&self.caller).await?;
-                    self.check(event.project_id).await?;
+                    if !self.is_admitted(event.project_id) {
+                        self.admit(event.project_id).await?;
+                    }
                     self.granted_until = Some(Instant::now() + GRANTED);
                 }
                 return Ok(Some(event));
@@ -209,7 +217,7 @@ impl Watch {
     /// Reads on in a project's log; what has more to tell than fits goes to the end of the queue.
     async fn read(&mut self, project: ProjectId) -> Result<(), Error> {
         let after = self.positions.get(&project).copied().unwrap_or_default();
-        let events = self.app.store.event_list(project, after, BATCH).await?;
+        let LogPage { events, mark } = self.app.store.event_list(project, after, BATCH).await?;
         if events.is_empty() {
             // Either nothing has happened, or it ended.
             self.app.last_event(project).await?;
@@ -217,23 +225,47 @@ impl Watch {
             self.look_into([project]);
         }
         self.batch = events.into();
+        self.read_at = mark;
         self.granted_until = None;
         Ok(())
     }
 
-    async fn check(&self, project: ProjectId) -> Result<(), Error> {
-        let (caller, key) = (&self.caller, ProjectKey::Id(project));
-        self.app
-            .project_for(caller, &key, ProjectAction::ReadDeployment)
-            .await
-            .map(drop)
+    /// Whether the caller may watch a project as of the read, by what was seen before: then the directory has not changed
+    /// since, and only the clock has gone on.
+    fn is_admitted(&self, project: ProjectId) -> bool {
+        let seen = self.admitted_at.get(&project);
+        seen.is_some() && seen == self.read_at.as_ref() && self.caller.is_usable(self.app.now())
+    }
+
+    /// Refuses a caller who may no longer watch a project, as of the read or later.
+    async fn admit(&mut self, project: ProjectId) -> Result<(), Error> {
+        self.caller = self.app.renew(&self.caller, self.read_at).await?;
+        self.check(project).await
+    }
+
+    async fn check(&mut self, project: ProjectId) -> Result<(), Error> {
+        let (key, id) = (ProjectKey::Id(project), self.caller.id());
+        let remembered = self.app.memory.view(&key, id);
+        let view = match remembered.filter(|view| Some(view.mark) == self.read_at) {
+            Some(view) => Some(view),
+            None => self.app.view(&key, id).await?,
+        };
+        let of = view.as_ref().map(|view| &view.of);
+        access::project(&self.caller.caller, of, ProjectAction::ReadDeployment)?;
+        match view.filter(|view| self.caller.mark == Some(view.mark)) {
+            Some(view) => self.admitted_at.insert(project, view.mark),
+            None => self.admitted_at.remove(&project),
+        };
+        Ok(())
     }
 
     /// Checks that the caller may go on watching, and lets every log be looked into without a wake-up.
     async fn look_around(&mut self) -> Result<(), Error> {
         self.look_at = Instant::now() + LOOK_EVERY;
-        self.caller = self.app.still(&self.caller).await?;
         let all: Vec<ProjectId> = self.positions.keys().copied().collect();
+        // Nothing was read of which it would be enough to know how things were then.
+        self.read_at = None;
+        self.caller = self.app.renew(&self.caller, None).await?;
         for &project in &all {
             self.check(project).await?;
         }

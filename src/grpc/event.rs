@@ -11,6 +11,7 @@ use super::{
     gate::Extended,
     open,
     page_token::{IdPosition, LogPositions, Query},
+    presumed,
     request::Surroundings,
     status::{refuse, stopping},
 };
@@ -298,7 +299,8 @@ impl EventService for Services {
         &self,
         request: Request<pb::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let (caller, request) = open(request)?;
+        let caller = presumed(&request)?;
+        let request = request.into_inner();
         let keys = projects(request.projects).map_err(refuse)?;
         let wanted = filter(request.filter.as_ref()).map_err(refuse)?;
         let interval = request

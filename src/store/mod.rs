@@ -209,6 +209,15 @@ pub struct Dated<T> {
     pub mark: Mark,
 }
 
+/// Some of a project's events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPage {
+    /// The events.
+    pub events: Vec<Event>,
+    /// As of when they were read; none where there are none.
+    pub mark: Option<Mark>,
+}
+
 /// What of the directory a change of a project goes by without asking again. The change is refused as
 /// [`StoreError::Outdated`] if it is not so any more.
 #[derive(Debug, Clone)]
@@ -776,7 +785,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Up to `size` events of a project beyond the number `after`, in order. Numbers have no gaps: where fewer come,
     /// there are no more so far.
-    async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<Vec<Event>>;
+    async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<LogPage>;
 
     /// The number of a project's last event, 0 where nothing has happened; none: there is no such project.
     async fn event_last(&self, project: ProjectId) -> Result<Option<i64>>;
