@@ -5,12 +5,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{App, LOOK_EVERY};
+use super::{App, LOOK_EVERY, shared_read::Read};
 use crate::{
     domain::{
         access::{self, Caller, ProjectAction},
@@ -19,7 +20,7 @@ use crate::{
         id::{ProjectId, ProjectKey},
     },
     metrics::{self, UnderWay},
-    store::wake::Subscription,
+    store::{Store, StoreError, wake::Subscription},
 };
 
 /// How many events are read at a time.
@@ -42,7 +43,7 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// Something happened.
-    Event(Event),
+    Event(Arc<Event>),
     /// Nothing did, for a while.
     Heartbeat,
 }
@@ -60,13 +61,47 @@ pub struct Watch {
     /// The projects whose logs may go on, in the order in which they are looked at.
     behind: VecDeque<ProjectId>,
     /// What was read and not yet told, of one project.
-    batch: VecDeque<Event>,
+    batch: Page,
+    /// How much of the batch was told or passed over.
+    done: usize,
     /// Until when the caller may be told what is in the batch.
     granted_until: Option<Instant>,
     /// When to send a heartbeat unless something is told before.
     heartbeat_at: Instant,
     /// When to look at everything without being woken.
     look_at: Instant,
+}
+
+/// Events that one log tells one after the other, for however many tell them on.
+type Page = Arc<[Arc<Event>]>;
+
+/// Reads logs page by page, each read for all the watches that are at the same place.
+pub struct Pages {
+    store: Arc<dyn Store>,
+}
+
+impl Pages {
+    /// Of the logs in this store.
+    pub fn of(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+}
+
+impl Read for Pages {
+    /// Of which project, and behind the event of which number.
+    type Key = (ProjectId, i64);
+    /// None where there is no such project any more.
+    type Value = Option<Page>;
+    type Error = StoreError;
+
+    async fn read(&self, &(project, after): &Self::Key) -> Result<Option<Page>, StoreError> {
+        let events = self.store.event_list(project, after, BATCH).await?;
+        // Nothing may be there because nothing has happened, or because it ended.
+        if events.is_empty() && self.store.event_last(project).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(events.into_iter().map(Arc::new).collect()))
+    }
 }
 
 impl App {
@@ -118,7 +153,8 @@ impl App {
             _counted: metrics::watching(),
             positions,
             behind: watched.into(),
-            batch: VecDeque::new(),
+            batch: Page::default(),
+            done: 0,
             granted_until: None,
             // The first message is a heartbeat: it tells the position from which on nothing is missed.
             heartbeat_at: now,
@@ -182,8 +218,9 @@ impl Watch {
     }
 
     /// The next wanted event of what was read.
-    async fn next_of_batch(&mut self) -> Result<Option<Event>, Error> {
-        while let Some(event) = self.batch.pop_front() {
+    async fn next_of_batch(&mut self) -> Result<Option<Arc<Event>>, Error> {
+        while let Some(event) = self.batch.get(self.done).map(Arc::clone) {
+            self.done += 1;
             self.positions.insert(event.project_id, event.seq);
             if self.filter.matches(&event) {
                 // After the read, so that nothing is told that happened after the right to see it had ended.
@@ -195,6 +232,9 @@ impl Watch {
                 return Ok(Some(event));
             }
         }
+        // Who waits long holds nothing meanwhile.
+        self.batch = Page::default();
+        self.done = 0;
         Ok(None)
     }
 
@@ -209,14 +249,13 @@ impl Watch {
     /// Reads on in a project's log; what has more to tell than fits goes to the end of the queue.
     async fn read(&mut self, project: ProjectId) -> Result<(), Error> {
         let after = self.positions.get(&project).copied().unwrap_or_default();
-        let events = self.app.store.event_list(project, after, BATCH).await?;
-        if events.is_empty() {
-            // Either nothing has happened, or it ended.
-            self.app.last_event(project).await?;
-        } else if i64::try_from(events.len()).is_ok_and(|read| read == BATCH) {
+        let page = self.app.pages.read(&(project, after)).await?;
+        let page = page.ok_or_else(access::project_not_found)?;
+        if i64::try_from(page.len()).is_ok_and(|read| read == BATCH) {
             self.look_into([project]);
         }
-        self.batch = events.into();
+        self.batch = page;
+        self.done = 0;
         self.granted_until = None;
         Ok(())
     }
