@@ -5,12 +5,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{App, LOOK_EVERY, memory::Presumed};
+use super::{App, LOOK_EVERY, memory::Presumed, shared_read::Read};
 use crate::{
     domain::{
         access::{self, ProjectAction},
@@ -19,7 +20,7 @@ use crate::{
         id::{ProjectId, ProjectKey},
     },
     metrics::{self, UnderWay},
-    store::{LogPage, Mark, wake::Subscription},
+    store::{Mark, Store, StoreError, wake::Subscription},
 };
 
 /// How many events are read at a time.
@@ -42,7 +43,7 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// Something happened.
-    Event(Event),
+    Event(Arc<Event>),
     /// Nothing did, for a while.
     Heartbeat,
 }
@@ -60,9 +61,9 @@ pub struct Watch {
     /// The projects whose logs may go on, in the order in which they are looked at.
     behind: VecDeque<ProjectId>,
     /// What was read and not yet told, of one project.
-    batch: VecDeque<Event>,
-    /// As of when it was read.
-    read_at: Option<Mark>,
+    batch: Page,
+    /// How much of the batch was told or passed over.
+    done: usize,
     /// As of when the caller was last seen to be one who may watch a project.
     admitted_at: BTreeMap<ProjectId, Mark>,
     /// Until when the caller may be told what is in the batch.
@@ -71,6 +72,46 @@ pub struct Watch {
     heartbeat_at: Instant,
     /// When to look at everything without being woken.
     look_at: Instant,
+}
+
+/// Events that one log tells one after the other, for however many tell them on.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    events: Arc<[Arc<Event>]>,
+    /// As of when they were read; none where there are none.
+    read_at: Option<Mark>,
+}
+
+/// Reads logs page by page, each read for all the watches that are at the same place.
+pub struct Pages {
+    store: Arc<dyn Store>,
+}
+
+impl Pages {
+    /// Of the logs in this store.
+    pub fn of(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+}
+
+impl Read for Pages {
+    /// Of which project, and behind the event of which number.
+    type Key = (ProjectId, i64);
+    /// None where there is no such project any more.
+    type Value = Option<Page>;
+    type Error = StoreError;
+
+    async fn read(&self, &(project, after): &Self::Key) -> Result<Option<Page>, StoreError> {
+        let page = self.store.event_list(project, after, BATCH).await?;
+        // Nothing may be there because nothing has happened, or because it ended.
+        if page.events.is_empty() && self.store.event_last(project).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Page {
+            events: page.events.into_iter().map(Arc::new).collect(),
+            read_at: page.mark,
+        }))
+    }
 }
 
 impl App {
@@ -123,8 +164,8 @@ impl App {
             _counted: metrics::watching(),
             positions,
             behind: watched.into(),
-            batch: VecDeque::new(),
-            read_at: None,
+            batch: Page::default(),
+            done: 0,
             admitted_at: BTreeMap::new(),
             granted_until: None,
             // The first message is a heartbeat: it tells the position from which on nothing is missed.
@@ -189,8 +230,9 @@ impl Watch {
     }
 
     /// The next wanted event of what was read.
-    async fn next_of_batch(&mut self) -> Result<Option<Event>, Error> {
-        while let Some(event) = self.batch.pop_front() {
+    async fn next_of_batch(&mut self) -> Result<Option<Arc<Event>>, Error> {
+        while let Some(event) = self.batch.events.get(self.done).map(Arc::clone) {
+            self.done += 1;
             self.positions.insert(event.project_id, event.seq);
             if self.filter.matches(&event) {
                 // As of the read or after it, so that nothing is told that happened after the right to see it had ended.
@@ -203,6 +245,9 @@ impl Watch {
                 return Ok(Some(event));
             }
         }
+        // Who waits long holds nothing meanwhile.
+        self.batch = Page::default();
+        self.done = 0;
         Ok(None)
     }
 
@@ -217,15 +262,13 @@ impl Watch {
     /// Reads on in a project's log; what has more to tell than fits goes to the end of the queue.
     async fn read(&mut self, project: ProjectId) -> Result<(), Error> {
         let after = self.positions.get(&project).copied().unwrap_or_default();
-        let LogPage { events, mark } = self.app.store.event_list(project, after, BATCH).await?;
-        if events.is_empty() {
-            // Either nothing has happened, or it ended.
-            self.app.last_event(project).await?;
-        } else if i64::try_from(events.len()).is_ok_and(|read| read == BATCH) {
+        let page = self.app.pages.read(&(project, after)).await?;
+        let page = page.ok_or_else(access::project_not_found)?;
+        if i64::try_from(page.events.len()).is_ok_and(|read| read == BATCH) {
             self.look_into([project]);
         }
-        self.batch = events.into();
-        self.read_at = mark;
+        self.batch = page;
+        self.done = 0;
         self.granted_until = None;
         Ok(())
     }
@@ -234,19 +277,19 @@ impl Watch {
     /// since, and only the clock has gone on.
     fn is_admitted(&self, project: ProjectId) -> bool {
         let seen = self.admitted_at.get(&project);
-        seen.is_some() && seen == self.read_at.as_ref() && self.caller.is_usable(self.app.now())
+        seen.is_some() && seen == self.batch.read_at.as_ref() && self.caller.is_usable(self.app.now())
     }
 
     /// Refuses a caller who may no longer watch a project, as of the read or later.
     async fn admit(&mut self, project: ProjectId) -> Result<(), Error> {
-        self.caller = self.app.renew(&self.caller, self.read_at).await?;
+        self.caller = self.app.renew(&self.caller, self.batch.read_at).await?;
         self.check(project).await
     }
 
     async fn check(&mut self, project: ProjectId) -> Result<(), Error> {
         let (key, id) = (ProjectKey::Id(project), self.caller.id());
         let remembered = self.app.memory.view(&key, id);
-        let view = match remembered.filter(|view| Some(view.mark) == self.read_at) {
+        let view = match remembered.filter(|view| Some(view.mark) == self.batch.read_at) {
             Some(view) => Some(view),
             None => self.app.view(&key, id).await?,
         };
@@ -264,7 +307,8 @@ impl Watch {
         self.look_at = Instant::now() + LOOK_EVERY;
         let all: Vec<ProjectId> = self.positions.keys().copied().collect();
         // Nothing was read of which it would be enough to know how things were then.
-        self.read_at = None;
+        self.batch = Page::default();
+        self.done = 0;
         self.caller = self.app.renew(&self.caller, None).await?;
         for &project in &all {
             self.check(project).await?;

@@ -1,6 +1,6 @@
 //! EventService.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use tokio_util::sync::CancellationToken;
@@ -248,7 +248,7 @@ impl Telling {
         };
         pb::WatchEventsResponse {
             event: match told {
-                Told::Event(told) => Some(event(told)),
+                Told::Event(told) => Some(event(Arc::unwrap_or_clone(told))),
                 Told::Heartbeat => None,
             },
             resume_token: self.tokens.issue(Some(&positions)),
