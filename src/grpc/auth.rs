@@ -70,7 +70,7 @@ pub struct AuthService<S> {
 }
 
 /// The token of a call, and whether it may be a user's: `private-token`, else `authorization: Bearer`, else `job-token`.
-fn presented(headers: &HeaderMap) -> Option<(Secret, bool)> {
+pub(super) fn presented(headers: &HeaderMap) -> Option<(Secret, bool)> {
     let text = |key: &str| {
         let value = headers.get(key)?;
         Some(Secret::presented(&String::from_utf8_lossy(value.as_bytes())))
@@ -135,7 +135,7 @@ const READING: [&str; 6] = ["Get", "List", "Watch", "Wait", "Explain", "WhoAmI"]
 const REPORTING: &str = "UpsertMergeRequest";
 
 /// The scope that a method takes, by its path `/package.Service/Method`.
-fn scope_of(path: &str) -> Scope {
+pub(super) fn scope_of(path: &str) -> Scope {
     let method = path.rsplit('/').next().unwrap_or_default();
     if method == REPORTING {
         Scope::MergeRequests

@@ -9,6 +9,7 @@ mod deployment;
 mod directory;
 mod environment;
 mod event;
+mod fair;
 mod gate;
 mod job;
 mod merge_request;
@@ -20,6 +21,7 @@ pub mod request;
 mod rpc;
 mod status;
 mod token;
+mod turn;
 
 use std::sync::Arc;
 

@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 use super::{
     rpc::{self, Served},
     status::refuse,
+    turn::Turns,
 };
 use crate::{
     domain::{
@@ -167,17 +168,20 @@ const APART: [&str; 4] = [
 ];
 
 /// Refuses calls beyond a limit, at once and before anything is done for them: in a longer queue everybody would wait
-/// longer, and nobody would be served sooner. What is held on purpose does not count.
+/// longer, and nobody would be served sooner. Those that it takes are served by turns. What is held on purpose does not
+/// count, and has no turn.
 #[derive(Debug, Clone)]
 pub struct AdmissionLayer {
     places: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl AdmissionLayer {
     /// So many calls are taken at a time.
     pub fn new(limit: usize) -> Self {
         let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        Self { places }
+        let turns = Turns::default();
+        Self { places, turns }
     }
 }
 
@@ -185,8 +189,11 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = AdmissionService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let places = Arc::clone(&self.places);
-        AdmissionService { places, inner }
+        AdmissionService {
+            places: Arc::clone(&self.places),
+            turns: self.turns.clone(),
+            inner,
+        }
     }
 }
 
@@ -194,14 +201,15 @@ impl<S> Layer<S> for AdmissionLayer {
 #[derive(Debug, Clone)]
 pub struct AdmissionService<S> {
     places: Arc<Semaphore>,
+    turns: Turns,
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for AdmissionService<S>
+impl<S> Service<Request<Body>> for AdmissionService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -211,7 +219,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if APART.iter().any(|apart| path.starts_with(apart)) {
             return Box::pin(self.inner.call(request));
@@ -223,9 +231,15 @@ where
             );
             return Box::pin(std::future::ready(Ok(refuse(error).into_http())));
         };
-        let answer = self.inner.call(request);
+        let turn = self.turns.of(&request);
+        // The service that is ready is this one, not the clone.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
-            let answer = answer.await;
+            turn.clone().come().await;
+            let paced = turn.clone();
+            let answer = inner.call(request.map(|body| paced.paces(body))).await;
+            turn.end();
             drop(place);
             answer
         })
