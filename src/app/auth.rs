@@ -104,26 +104,61 @@ impl App {
                     caller,
                     mark: Some(holder.mark),
                     again: Some((hash, cover)),
+                    fresh: false,
                 });
             }
         }
-        let (mut caller, mark) = self.authenticate_now(hash, cover).await?;
-        let mut mark = Some(mark);
+        let (mut caller, mark) = self.authenticate_now(hash.clone(), cover).await?;
+        let (mut mark, mut again) = (Some(mark), Some((hash, cover)));
         if let Some(sudo) = sudo {
             self.act_as(&mut caller, sudo).await?;
-            mark = None;
+            (mark, again) = (None, None);
         }
         Ok(Presumed {
             caller,
             mark,
-            again: None,
+            again,
+            fresh: true,
+        })
+    }
+
+    /// The caller as they were at `mark`, if there is one, or as they are by now.
+    pub(super) async fn renew(&self, presumed: &Presumed, mark: Option<Mark>) -> Result<Presumed, Error> {
+        let Some((hash, cover)) = &presumed.again else {
+            let caller = self.still(&presumed.caller).await?;
+            return Ok(Presumed {
+                caller,
+                ..presumed.clone()
+            });
+        };
+        let holder = self.memory.holder(hash);
+        let remembered = holder
+            .filter(|holder| Some(holder.mark) == mark)
+            .and_then(|holder| {
+                let (token, user) = holder.of.clone();
+                let caller = admit(token, user, *cover, self.now()).ok()?;
+                Some((caller, holder.mark))
+            });
+        let (caller, mark) = match remembered {
+            Some(remembered) => remembered,
+            None => self.authenticate_now(hash.clone(), *cover).await?,
+        };
+        Ok(Presumed {
+            caller: Caller {
+                consistency: presumed.caller.consistency,
+                ..caller
+            },
+            mark: Some(mark),
+            again: presumed.again.clone(),
+            fresh: true,
         })
     }
 
     /// The caller as they are by now.
     pub(super) async fn certain<'a>(&self, presumed: &'a Presumed) -> Result<Cow<'a, Caller>, Error> {
-        let Some((hash, cover)) = &presumed.again else {
-            return Ok(Cow::Borrowed(&presumed.caller));
+        let (hash, cover) = match &presumed.again {
+            Some(again) if !presumed.fresh => again,
+            _ => return Ok(Cow::Borrowed(&presumed.caller)),
         };
         let (mut caller, _) = self.authenticate_now(hash.clone(), *cover).await?;
         caller.consistency = presumed.caller.consistency;

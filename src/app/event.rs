@@ -28,12 +28,12 @@ impl App {
         let examined = if filter.is_open() { page.size } else { EXAMINED };
         let after = page.after.unwrap_or(0);
         // One more tells whether more follow.
-        let events = self
+        let page_of_log = self
             .reading(caller, Some(view.project.id))
             .await
             .event_list(view.project.id, after, examined + 1)
             .await?;
-        Ok(cut(events, filter, page.size, examined))
+        Ok(cut(page_of_log.events, filter, page.size, examined))
     }
 }
 

@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 
 use crate::{
     domain::{
+        Time,
         access::Caller,
         directory::{ProjectView, User},
         id::{ProjectKey, UserId},
@@ -73,14 +74,21 @@ pub struct Presumed {
     pub(super) caller: Caller,
     /// As of when; none for who acts as somebody else, whose token and user are read one after the other.
     pub(super) mark: Option<Mark>,
-    /// How to ask again; none: that was done for this call.
+    /// How to ask again; none for who acts as somebody else.
     pub(super) again: Option<(SecretHash, Cover)>,
+    /// Whether that was done for this call.
+    pub(super) fresh: bool,
 }
 
 impl Presumed {
     /// The user, who is the same whatever has changed.
     pub fn id(&self) -> UserId {
         self.caller.id()
+    }
+
+    /// Whether the token can be used at this time, whatever else has changed.
+    pub(super) fn is_usable(&self, now: Time) -> bool {
+        self.caller.token.usable(now).is_ok()
     }
 
     /// With another consistency.

@@ -16,6 +16,7 @@ pub mod memory;
 pub mod merge_request;
 pub mod protection;
 pub mod repository;
+pub mod shared_read;
 pub mod token;
 pub mod wait;
 pub mod watch;
@@ -23,6 +24,7 @@ pub mod watch;
 use std::{sync::Arc, time::Duration};
 
 use memory::{Memory, Presumed};
+use shared_read::SharedReads;
 
 use crate::{
     clock::Clock,
@@ -53,6 +55,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     repositories: Repositories,
     memory: Arc<Memory>,
+    pages: SharedReads<watch::Pages>,
 }
 
 /// How a caller wants a change made.
@@ -70,6 +73,7 @@ impl App {
     /// The use cases on a store.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, repositories: Repositories) -> Self {
         Self {
+            pages: SharedReads::new(watch::Pages::of(Arc::clone(&store))),
             store,
             replica: None,
             clock,

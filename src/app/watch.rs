@@ -5,21 +5,22 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{App, LOOK_EVERY};
+use super::{App, LOOK_EVERY, memory::Presumed, shared_read::Read};
 use crate::{
     domain::{
-        access::{self, Caller, ProjectAction},
+        access::{self, ProjectAction},
         error::{Error, Reason},
         event::{Event, EventFilter},
         id::{ProjectId, ProjectKey},
     },
     metrics::{self, UnderWay},
-    store::wake::Subscription,
+    store::{Mark, Store, StoreError, wake::Subscription},
 };
 
 /// How many events are read at a time.
@@ -42,7 +43,7 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// Something happened.
-    Event(Event),
+    Event(Arc<Event>),
     /// Nothing did, for a while.
     Heartbeat,
 }
@@ -50,7 +51,7 @@ pub enum Told {
 /// A watch over the logs of some projects.
 pub struct Watch {
     app: App,
-    caller: Caller,
+    caller: Presumed,
     filter: EventFilter,
     heartbeat_interval: Duration,
     subscription: Subscription,
@@ -60,7 +61,11 @@ pub struct Watch {
     /// The projects whose logs may go on, in the order in which they are looked at.
     behind: VecDeque<ProjectId>,
     /// What was read and not yet told, of one project.
-    batch: VecDeque<Event>,
+    batch: Page,
+    /// How much of the batch was told or passed over.
+    done: usize,
+    /// As of when the caller was last seen to be one who may watch a project.
+    admitted_at: BTreeMap<ProjectId, Mark>,
     /// Until when the caller may be told what is in the batch.
     granted_until: Option<Instant>,
     /// When to send a heartbeat unless something is told before.
@@ -69,17 +74,58 @@ pub struct Watch {
     look_at: Instant,
 }
 
+/// Events that one log tells one after the other, for however many tell them on.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    events: Arc<[Arc<Event>]>,
+    /// As of when they were read; none where there are none.
+    read_at: Option<Mark>,
+}
+
+/// Reads logs page by page, each read for all the watches that are at the same place.
+pub struct Pages {
+    store: Arc<dyn Store>,
+}
+
+impl Pages {
+    /// Of the logs in this store.
+    pub fn of(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+}
+
+impl Read for Pages {
+    /// Of which project, and behind the event of which number.
+    type Key = (ProjectId, i64);
+    /// None where there is no such project any more.
+    type Value = Option<Page>;
+    type Error = StoreError;
+
+    async fn read(&self, &(project, after): &Self::Key) -> Result<Option<Page>, StoreError> {
+        let page = self.store.event_list(project, after, BATCH).await?;
+        // Nothing may be there because nothing has happened, or because it ended.
+        if page.events.is_empty() && self.store.event_last(project).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Page {
+            events: page.events.into_iter().map(Arc::new).collect(),
+            read_at: page.mark,
+        }))
+    }
+}
+
 impl App {
     /// The projects of a watch, each once, for a caller who may watch all of them.
     pub async fn watchable(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         projects: &[ProjectKey],
     ) -> Result<BTreeSet<ProjectId>, Error> {
+        let caller = self.certain(caller).await?;
         let mut found = BTreeSet::new();
         for key in projects {
             let view = self
-                .project_for(caller, key, ProjectAction::ReadDeployment)
+                .project_for(&caller, key, ProjectAction::ReadDeployment)
                 .await?;
             found.insert(view.project.id);
         }
@@ -89,7 +135,7 @@ impl App {
     /// Starts a watch over projects that [`App::watchable`] found.
     pub async fn watch(
         &self,
-        caller: &Caller,
+        caller: &Presumed,
         projects: &BTreeSet<ProjectId>,
         filter: EventFilter,
         start: &Start,
@@ -118,7 +164,9 @@ impl App {
             _counted: metrics::watching(),
             positions,
             behind: watched.into(),
-            batch: VecDeque::new(),
+            batch: Page::default(),
+            done: 0,
+            admitted_at: BTreeMap::new(),
             granted_until: None,
             // The first message is a heartbeat: it tells the position from which on nothing is missed.
             heartbeat_at: now,
@@ -182,19 +230,24 @@ impl Watch {
     }
 
     /// The next wanted event of what was read.
-    async fn next_of_batch(&mut self) -> Result<Option<Event>, Error> {
-        while let Some(event) = self.batch.pop_front() {
+    async fn next_of_batch(&mut self) -> Result<Option<Arc<Event>>, Error> {
+        while let Some(event) = self.batch.events.get(self.done).map(Arc::clone) {
+            self.done += 1;
             self.positions.insert(event.project_id, event.seq);
             if self.filter.matches(&event) {
-                // After the read, so that nothing is told that happened after the right to see it had ended.
+                // As of the read or after it, so that nothing is told that happened after the right to see it had ended.
                 if self.granted_until.is_none_or(|until| until <= Instant::now()) {
-                    self.caller = self.app.still(&self.caller).await?;
-                    self.check(event.project_id).await?;
+                    if !self.is_admitted(event.project_id) {
+                        self.admit(event.project_id).await?;
+                    }
                     self.granted_until = Some(Instant::now() + GRANTED);
                 }
                 return Ok(Some(event));
             }
         }
+        // Who waits long holds nothing meanwhile.
+        self.batch = Page::default();
+        self.done = 0;
         Ok(None)
     }
 
@@ -209,31 +262,54 @@ impl Watch {
     /// Reads on in a project's log; what has more to tell than fits goes to the end of the queue.
     async fn read(&mut self, project: ProjectId) -> Result<(), Error> {
         let after = self.positions.get(&project).copied().unwrap_or_default();
-        let events = self.app.store.event_list(project, after, BATCH).await?;
-        if events.is_empty() {
-            // Either nothing has happened, or it ended.
-            self.app.last_event(project).await?;
-        } else if i64::try_from(events.len()).is_ok_and(|read| read == BATCH) {
+        let page = self.app.pages.read(&(project, after)).await?;
+        let page = page.ok_or_else(access::project_not_found)?;
+        if i64::try_from(page.events.len()).is_ok_and(|read| read == BATCH) {
             self.look_into([project]);
         }
-        self.batch = events.into();
+        self.batch = page;
+        self.done = 0;
         self.granted_until = None;
         Ok(())
     }
 
-    async fn check(&self, project: ProjectId) -> Result<(), Error> {
-        let (caller, key) = (&self.caller, ProjectKey::Id(project));
-        self.app
-            .project_for(caller, &key, ProjectAction::ReadDeployment)
-            .await
-            .map(drop)
+    /// Whether the caller may watch a project as of the read, by what was seen before: then the directory has not changed
+    /// since, and only the clock has gone on.
+    fn is_admitted(&self, project: ProjectId) -> bool {
+        let seen = self.admitted_at.get(&project);
+        seen.is_some() && seen == self.batch.read_at.as_ref() && self.caller.is_usable(self.app.now())
+    }
+
+    /// Refuses a caller who may no longer watch a project, as of the read or later.
+    async fn admit(&mut self, project: ProjectId) -> Result<(), Error> {
+        self.caller = self.app.renew(&self.caller, self.batch.read_at).await?;
+        self.check(project).await
+    }
+
+    async fn check(&mut self, project: ProjectId) -> Result<(), Error> {
+        let (key, id) = (ProjectKey::Id(project), self.caller.id());
+        let remembered = self.app.memory.view(&key, id);
+        let view = match remembered.filter(|view| Some(view.mark) == self.batch.read_at) {
+            Some(view) => Some(view),
+            None => self.app.view(&key, id).await?,
+        };
+        let of = view.as_ref().map(|view| &view.of);
+        access::project(&self.caller.caller, of, ProjectAction::ReadDeployment)?;
+        match view.filter(|view| self.caller.mark == Some(view.mark)) {
+            Some(view) => self.admitted_at.insert(project, view.mark),
+            None => self.admitted_at.remove(&project),
+        };
+        Ok(())
     }
 
     /// Checks that the caller may go on watching, and lets every log be looked into without a wake-up.
     async fn look_around(&mut self) -> Result<(), Error> {
         self.look_at = Instant::now() + LOOK_EVERY;
-        self.caller = self.app.still(&self.caller).await?;
         let all: Vec<ProjectId> = self.positions.keys().copied().collect();
+        // Nothing was read of which it would be enough to know how things were then.
+        self.batch = Page::default();
+        self.done = 0;
+        self.caller = self.app.renew(&self.caller, None).await?;
         for &project in &all {
             self.check(project).await?;
         }

@@ -112,12 +112,13 @@ const OPEN_TO_JOBS: [&str; 7] = [
 ];
 
 /// The methods that are answered on the strength of what is remembered of the directory: those that are called the most.
-const PRESUMING: [&str; 5] = [
+const PRESUMING: [&str; 6] = [
     "/gatehouse.v1.DeploymentService/CreateDeployment",
     "/gatehouse.v1.DeploymentService/GetDeployment",
     "/gatehouse.v1.DeploymentService/ListDeployments",
     "/gatehouse.v1.DeploymentService/UpdateDeploymentStatus",
     "/gatehouse.v1.ApprovalService/SubmitApproval",
+    "/gatehouse.v1.EventService/WatchEvents",
 ];
 
 /// Whether jobs may call this.

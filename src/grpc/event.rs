@@ -1,6 +1,6 @@
 //! EventService.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use super::{
     gate::Extended,
     open,
     page_token::{IdPosition, LogPositions, Query},
+    presumed,
     request::Surroundings,
     status::{refuse, stopping},
 };
@@ -247,7 +248,7 @@ impl Telling {
         };
         pb::WatchEventsResponse {
             event: match told {
-                Told::Event(told) => Some(event(told)),
+                Told::Event(told) => Some(event(Arc::unwrap_or_clone(told))),
                 Told::Heartbeat => None,
             },
             resume_token: self.tokens.issue(Some(&positions)),
@@ -298,7 +299,8 @@ impl EventService for Services {
         &self,
         request: Request<pb::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let (caller, request) = open(request)?;
+        let caller = presumed(&request)?;
+        let request = request.into_inner();
         let keys = projects(request.projects).map_err(refuse)?;
         let wanted = filter(request.filter.as_ref()).map_err(refuse)?;
         let interval = request

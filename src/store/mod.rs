@@ -16,7 +16,7 @@ pub mod sql;
 pub mod sqlite;
 pub mod wake;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -124,32 +124,47 @@ pub struct Backlog {
     pub answers_expired: i64,
 }
 
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Refused(error) => error,
-            StoreError::Unavailable(_)
-            | StoreError::Unreachable(_)
-            | StoreError::Timeout(_)
-            | StoreError::Lost(_) => {
-                Error::caused(Reason::StoreUnavailable, "the store is busy or away", error)
+impl StoreError {
+    /// What callers hear of it.
+    fn told(&self) -> (Reason, Cow<'static, str>) {
+        match self {
+            Self::Refused(error) => (error.reason(), error.to_string().into()),
+            Self::Unavailable(_) | Self::Unreachable(_) | Self::Timeout(_) | Self::Lost(_) => {
+                (Reason::StoreUnavailable, "the store is busy or away".into())
             }
-            StoreError::Conflict(_) | StoreError::Outdated => {
-                Error::caused(Reason::Conflict, "other changes were in the way", error)
-            }
-            StoreError::OutcomeUnknown(_) => Error::caused(
+            Self::Conflict(_) | Self::Outdated => (Reason::Conflict, "other changes were in the way".into()),
+            Self::OutcomeUnknown(_) => (
                 Reason::OutcomeUnknown,
-                "the change may or may not have happened",
-                error,
+                "the change may or may not have happened".into(),
             ),
-            StoreError::Schema(ref problem) => {
-                let text = problem.to_string();
-                Error::caused(Reason::StoreUnavailable, text, error)
-            }
-            StoreError::Inconsistent { .. } | StoreError::Migration(_) | StoreError::Other(_) => {
-                Error::caused(Reason::Internal, "internal error", error)
+            Self::Schema(problem) => (Reason::StoreUnavailable, problem.to_string().into()),
+            Self::Inconsistent { .. } | Self::Migration(_) | Self::Other(_) => {
+                (Reason::Internal, "internal error".into())
             }
         }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        if let StoreError::Refused(error) = error {
+            return error;
+        }
+        let (reason, message) = error.told();
+        Self::caused(reason, message, error)
+    }
+}
+
+/// For each of several who met the same.
+impl From<Arc<StoreError>> for Error {
+    fn from(error: Arc<StoreError>) -> Self {
+        Arc::try_unwrap(error).map_or_else(
+            |error| {
+                let (reason, message) = error.told();
+                Self::caused(reason, message, error)
+            },
+            Self::from,
+        )
     }
 }
 
@@ -207,6 +222,15 @@ pub struct Dated<T> {
     pub of: T,
     /// When.
     pub mark: Mark,
+}
+
+/// Some of a project's events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPage {
+    /// The events.
+    pub events: Vec<Event>,
+    /// As of when they were read; none where there are none.
+    pub mark: Option<Mark>,
 }
 
 /// What of the directory a change of a project goes by without asking again. The change is refused as
@@ -776,7 +800,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Up to `size` events of a project beyond the number `after`, in order. Numbers have no gaps: where fewer come,
     /// there are no more so far.
-    async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<Vec<Event>>;
+    async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<LogPage>;
 
     /// The number of a project's last event, 0 where nothing has happened; none: there is no such project.
     async fn event_last(&self, project: ProjectId) -> Result<Option<i64>>;

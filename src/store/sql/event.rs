@@ -4,8 +4,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    Db, failed, list,
-    row::{EventRow, inconsistent, millis, time},
+    Db, failed,
+    row::{EventRow, MARK, inconsistent, millis, time},
     seam::{Batch, sql},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         id::{DeploymentId, EnvironmentId, GroupId, Iid, ProjectId, UserId},
         protection::ProtectedEnvironment,
     },
-    store::{Result, StoreError, wake::News},
+    store::{LogPage, Mark, Result, StoreError, wake::News},
 };
 
 /// What a transaction tells of: who waits for it is woken once it is committed.
@@ -121,12 +121,18 @@ pub async fn read<DB: Db>(
     project: ProjectId,
     after: i64,
     size: i64,
-) -> Result<Vec<Event>> {
-    let stmt = sql::<DB>("SELECT id, project_id, seq, kind, actor_id, created_at, payload FROM events")
+) -> Result<LogPage> {
+    let stmt = sql::<DB>("SELECT id, project_id, seq, kind, actor_id, created_at, payload")
+        .push(MARK)
+        .push(" FROM events")
         .push_bind(" WHERE project_id = ", project.0)
         .push_bind(" AND seq > ", after)
         .push_bind(" ORDER BY seq LIMIT ", size);
-    list::<DB, EventRow, Event>(connection, stmt).await
+    let rows = stmt.all::<EventRow>(connection).await.map_err(failed::<DB>)?;
+    Ok(LogPage {
+        mark: rows.first().map(|row| Mark(row.mark)),
+        events: rows.into_iter().map(Event::try_from).collect::<Result<_>>()?,
+    })
 }
 
 /// The number of a project's last event, 0 where nothing has happened; none: there is no such project.
@@ -420,6 +426,7 @@ mod tests {
             actor_id: 3,
             created_at: 1_700_000_000_000,
             payload: payload.to_owned(),
+            mark: 4,
         }
     }
 

@@ -48,7 +48,7 @@ use crate::{
             Container, DirectoryChange, Group, GroupShare, GroupView, Membership, Project, ProjectView, User,
         },
         environment::{Environment, EnvironmentFilter},
-        event::{Event, ProjectChange},
+        event::ProjectChange,
         gate::Gate,
         id::{
             DeploymentId, EnvironmentId, EnvironmentKey, GroupId, GroupKey, JobId, MergeRequestId,
@@ -66,8 +66,8 @@ use crate::{
     },
     store::{
         Backlog, Dated, Decide, DirectoryAnswer, DirectorySelect, DirectoryState, Done, Due, Lease, Linked,
-        Mark, PoolState, Position, ProjectAnswer, ProjectState, Result, Select, Store, StoreError, Terms,
-        Wanted,
+        LogPage, Mark, PoolState, Position, ProjectAnswer, ProjectState, Result, Select, Store, StoreError,
+        Terms, Wanted,
         wake::{Subscription, Wake},
     },
 };
@@ -501,7 +501,7 @@ impl<DB: Db> Store for SqlStore<DB> {
         .await
     }
 
-    async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<Vec<Event>> {
+    async fn event_list(&self, project: ProjectId, after: i64, size: i64) -> Result<LogPage> {
         reading!(self.connections, Once, |connection| event::read::<DB>(
             connection, project, after, size
         ))

@@ -826,4 +826,5 @@ pub struct EventRow {
     pub actor_id: i64,
     pub created_at: i64,
     pub payload: String,
+    pub mark: i64,
 }

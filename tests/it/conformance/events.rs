@@ -23,7 +23,12 @@ fn woken(subscription: &Subscription) -> BTreeSet<ProjectId> {
 }
 
 async fn read(ledger: &Ledger, after: i64, size: i64) -> Vec<Event> {
-    ledger.store.event_list(ledger.web, after, size).await.unwrap()
+    ledger
+        .store
+        .event_list(ledger.web, after, size)
+        .await
+        .unwrap()
+        .events
 }
 
 pub async fn a_log_is_read_in_order_from_any_place(ledger: &Ledger) {
@@ -78,7 +83,7 @@ pub async fn a_log_is_read_in_order_from_any_place(ledger: &Ledger) {
 
     let nowhere = ProjectId(9_999);
     assert_eq!(ledger.store.event_last(nowhere).await.unwrap(), None);
-    assert_eq!(ledger.store.event_list(nowhere, 0, 10).await.unwrap(), []);
+    assert_eq!(ledger.store.event_list(nowhere, 0, 10).await.unwrap().events, []);
 }
 
 pub async fn who_waits_on_a_project_is_woken_by_its_changes_only(ledger: &Ledger) {
