@@ -258,7 +258,7 @@ const COSTS: [(&str, [u64; 2], [u64; 2]); 10] = [
     ("CreateDeployment with a request_id", [5, 6], [505, 565]),
     ("CreateDeployment at a gate", [5, 6], [565, 630]),
     ("UpdateDeploymentStatus", [7, 8], [490, 560]),
-    ("SubmitApproval", [7, 8], [715, 780]),
+    ("SubmitApproval", [6, 7], [715, 780]),
 ];
 
 // One test, for one thread at a time may count.
