@@ -236,7 +236,12 @@ impl Watch {
             self.positions.insert(event.project_id, event.seq);
             if self.filter.matches(&event) {
                 // As of the read or after it, so that nothing is told that happened after the right to see it had ended.
-                if self.granted_until.is_none_or(|until| until <= Instant::now()) {
+                let expired = self.granted_until.map(|until| until <= Instant::now());
+                if expired.unwrap_or(true) {
+                    if expired.is_some() {
+                        // The read is too long ago to go by what was so then.
+                        self.batch.read_at = None;
+                    }
                     if !self.is_admitted(event.project_id) {
                         self.admit(event.project_id).await?;
                     }

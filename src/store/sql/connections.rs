@@ -104,6 +104,16 @@ pub trait Work<DB: Db>: Send + Sync + 'static {
     /// What comes of it, and whether to keep it.
     type Output: Send + 'static;
 
+    /// Whether it writes nothing before it is known to be kept. Then it takes no savepoint to undo it.
+    fn decides_first(&self) -> bool {
+        false
+    }
+
+    /// Whether it has begun to write.
+    fn has_written(&self) -> bool {
+        true
+    }
+
     /// Does it.
     async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)>;
 }

@@ -1,6 +1,6 @@
 //! Group commit: writes that would wait for each other anyway are done by whoever has its turn first, in one transaction,
-//! and answered when it is on disk. Each is done under a savepoint of its own, so that one that is refused undoes nothing of
-//! the others. Nobody waits for company: a write that comes alone is done alone.
+//! and answered when it is on disk. One that is refused undoes nothing of the others: either it had written nothing by then,
+//! but for taking its lock, or it was done under a savepoint of its own. Nobody waits for company: a write that comes alone is done alone.
 //!
 //! Who waits for whom depends on the engine, and so do the lanes that writes wait in: where a single connection writes it is
 //! one for all; else one for each project, whose row is locked until the commit is on disk.
@@ -85,6 +85,9 @@ enum Fate {
 /// A write in a group.
 #[async_trait]
 trait Member<DB: Db>: Send {
+    /// Whether it has to be done under a savepoint.
+    fn needs_savepoint(&self) -> bool;
+
     /// Does it. An error is none of its own: the whole transaction cannot go on.
     async fn run(&mut self, connection: &mut DB::Connection) -> Result<Keep>;
 
@@ -104,6 +107,10 @@ struct Queued<W, T> {
 
 #[async_trait]
 impl<DB: Db, W: Work<DB>> Member<DB> for Queued<W, W::Output> {
+    fn needs_savepoint(&self) -> bool {
+        !self.work.decides_first()
+    }
+
     async fn run(&mut self, connection: &mut DB::Connection) -> Result<Keep> {
         self.trial.begins();
         let done = AssertUnwindSafe(self.work.run(connection, &mut self.told)).catch_unwind();
@@ -113,7 +120,9 @@ impl<DB: Db, W: Work<DB>> Member<DB> for Queued<W, W::Output> {
             .unwrap_or_else(|_| Err(StoreError::Other("a write panicked".into())));
         let (outcome, keep) = match done {
             Ok((output, keep)) => (Ok(output), keep),
-            Err(error @ (StoreError::Refused(_) | StoreError::Outdated | StoreError::Conflict(_))) => {
+            Err(error @ (StoreError::Refused(_) | StoreError::Outdated | StoreError::Conflict(_)))
+                if !(self.work.decides_first() && self.work.has_written()) =>
+            {
                 (Err(error), Keep::No)
             }
             Err(error) => return Err(error),
@@ -309,26 +318,28 @@ async fn transact<DB: Db>(
     }
 }
 
-/// Does one after the other, each but a single one under a savepoint; whether anything is to be kept.
+/// Does one after the other, under savepoints where it takes that; whether anything is to be kept.
 async fn run<DB: Db>(connection: &mut DB::Connection, members: &mut [Box<dyn Member<DB>>]) -> Result<Keep> {
     if let [member] = members {
         return member.run(connection).await;
     }
     let mut keep = Keep::No;
-    let mut between = "SAVEPOINT member";
     for member in members {
-        DB::command(connection, between).await.map_err(failed::<DB>)?;
-        between = match member.run(connection).await? {
+        let savepoint = member.needs_savepoint();
+        if savepoint {
+            let begin = DB::command(connection, "SAVEPOINT member");
+            begin.await.map_err(failed::<DB>)?;
+        }
+        let end = match member.run(connection).await? {
             Keep::Yes => {
                 keep = Keep::Yes;
-                "RELEASE SAVEPOINT member; SAVEPOINT member"
+                "RELEASE SAVEPOINT member"
             }
-            // It is there still, for the next.
-            Keep::No => "ROLLBACK TO SAVEPOINT member",
+            Keep::No => "ROLLBACK TO SAVEPOINT member; RELEASE SAVEPOINT member",
         };
-    }
-    if between.starts_with("ROLLBACK") {
-        DB::command(connection, between).await.map_err(failed::<DB>)?;
+        if savepoint {
+            DB::command(connection, end).await.map_err(failed::<DB>)?;
+        }
     }
     Ok(keep)
 }
@@ -359,6 +370,10 @@ mod tests {
         IsInTheWay,
         Breaks,
         Panics,
+        /// As one that decides first, before it has written.
+        DecidesAgainst,
+        /// As one that decides first, though it has written.
+        IsInTheWayLate,
     }
 
     /// Adds a row; answers how many rows others see meanwhile.
@@ -380,7 +395,18 @@ mod tests {
 
         type Output = i64;
 
+        fn decides_first(&self) -> bool {
+            matches!(self.end, End::DecidesAgainst | End::IsInTheWayLate)
+        }
+
+        fn has_written(&self) -> bool {
+            self.end != End::DecidesAgainst
+        }
+
         async fn run(&self, connection: &mut SqliteConnection, _: &mut Told) -> Result<(i64, Keep)> {
+            if self.end == End::DecidesAgainst {
+                return Err(Error::argument("id", "is refused").into());
+            }
             sql::<Sqlite>("INSERT INTO notes (id) VALUES ($1)")
                 .bind(self.id)
                 .run(connection)
@@ -391,7 +417,8 @@ mod tests {
                 End::Keeps => Ok((seen, Keep::Yes)),
                 End::Discards => Ok((seen, Keep::No)),
                 End::IsRefused => Err(Error::argument("id", "is refused").into()),
-                End::IsInTheWay => Err(StoreError::Conflict(sqlx::Error::RowNotFound)),
+                End::DecidesAgainst => unreachable!(),
+                End::IsInTheWay | End::IsInTheWayLate => Err(StoreError::Conflict(sqlx::Error::RowNotFound)),
                 End::Breaks => Err(StoreError::Other("broken".into())),
                 End::Panics => panic!("a defect"),
             }
@@ -437,15 +464,15 @@ mod tests {
 
     #[tokio::test]
     async fn writes_that_wait_are_one_transaction_and_each_has_its_own_end() {
-        use End::{Discards, IsRefused, Keeps};
-        let ends = [Keeps, IsRefused, Keeps, Discards, Keeps, IsRefused];
+        use End::{DecidesAgainst, Discards, IsRefused, Keeps};
+        let ends = [Keeps, IsRefused, Keeps, Discards, Keeps, DecidesAgainst];
         let (outcomes, kept, _folder) = together(&ends).await;
         assert_eq!(kept, [1, 3, 5]);
         for (id, outcome) in outcomes {
             match (ends[usize::try_from(id - 1).unwrap()], outcome) {
                 // Nobody saw anything of it before all of it was done.
                 (Keeps | Discards, Ok(seen)) => assert_eq!(seen, 0, "{id}"),
-                (IsRefused, Err(StoreError::Refused(_))) => {}
+                (IsRefused | DecidesAgainst, Err(StoreError::Refused(_))) => {}
                 (end, outcome) => panic!("{id} {end:?}: {outcome:?}"),
             }
         }
@@ -453,17 +480,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_write_that_breaks_the_transaction_leaves_the_others_to_be_done_by_themselves() {
-        use End::{Breaks, IsInTheWay, Keeps};
-        let ends = [Keeps, Breaks, Keeps, IsInTheWay, Keeps];
-        let (outcomes, kept, _folder) = together(&ends).await;
-        assert_eq!(kept, [1, 3, 5]);
-        for (id, outcome) in outcomes {
-            match (ends[usize::try_from(id - 1).unwrap()], outcome) {
+        use End::{Breaks, IsInTheWay, IsInTheWayLate, Keeps};
+        for breaks in [Breaks, IsInTheWayLate] {
+            let ends = [Keeps, breaks, Keeps, IsInTheWay, Keeps];
+            let (outcomes, kept, _folder) = together(&ends).await;
+            assert_eq!(kept, [1, 3, 5]);
+            for (id, outcome) in outcomes {
+                match (ends[usize::try_from(id - 1).unwrap()], outcome) {
                 (Keeps, Ok(_))
                 | (Breaks, Err(StoreError::Other(_)))
                 // It was tried again and again.
-                | (IsInTheWay, Err(StoreError::Conflict(_))) => {}
+                | (IsInTheWay | IsInTheWayLate, Err(StoreError::Conflict(_))) => {}
                 (end, outcome) => panic!("{id} {end:?}: {outcome:?}"),
+            }
             }
         }
     }

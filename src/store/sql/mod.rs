@@ -33,6 +33,8 @@ mod share;
 mod token;
 mod user;
 
+use std::sync::atomic::AtomicBool;
+
 use async_trait::async_trait;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -497,6 +499,7 @@ impl<DB: Db> Store for SqlStore<DB> {
             select,
             terms,
             decide,
+            written: AtomicBool::new(false),
         })
         .await
     }

@@ -1,6 +1,9 @@
 //! Changing what is recorded for a project: its deployments, approvals, environments and protections.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 
@@ -44,6 +47,8 @@ pub struct Change {
     pub terms: Terms<ProjectAnswer>,
     /// What to change.
     pub decide: Decide<ProjectState, ProjectChange>,
+    /// Whether it has begun to write; but to take the lock, which moves the project's time on and counts, changes nothing.
+    pub written: AtomicBool,
 }
 
 #[async_trait]
@@ -60,7 +65,17 @@ impl<DB: Db> Work<DB> for Change {
         }
     }
 
+    fn decides_first(&self) -> bool {
+        // What is only checked is written and undone.
+        !self.terms.validate_only
+    }
+
+    fn has_written(&self) -> bool {
+        self.written.load(Ordering::Relaxed)
+    }
+
     async fn run(&self, connection: &mut DB::Connection, told: &mut Told) -> Result<(Self::Output, Keep)> {
+        self.written.store(false, Ordering::Relaxed);
         let locked = ledger::lock::<DB>(&mut *connection, &self.project, self.terms.now).await?;
         // Before anything else: a repeat is answered to nobody who may not call any more.
         self.holds(locked.as_ref())?;
@@ -70,6 +85,7 @@ impl<DB: Db> Work<DB> for Change {
         }
         let (state, next_id) = self.state::<DB>(&mut *connection, locked.as_ref()).await?;
         let changes = (self.decide)(&state)?;
+        self.written.store(true, Ordering::Relaxed);
         let (Some(locked), Some(view)) = (locked, state.view.clone()) else {
             // A decision about nothing: the rules never accept one, and if they did there is nothing to change.
             return Err(access::project_not_found().into());
