@@ -8,10 +8,6 @@ use gatehouse::{
     telemetry,
 };
 
-// The system's is slower where several threads allocate and others free.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
