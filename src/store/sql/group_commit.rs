@@ -17,7 +17,10 @@ use std::{
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use sqlx::pool::PoolConnection;
-use tokio::sync::{Mutex as Turns, MutexGuard as TurnGuard, oneshot};
+use tokio::{
+    sync::{Mutex as Turns, MutexGuard as TurnGuard, oneshot},
+    time::timeout,
+};
 
 use super::{
     Db,
@@ -249,10 +252,17 @@ impl<DB: Db> GroupCommit<DB> {
 }
 
 impl<DB: Db> Lane<DB> {
-    /// Waits for its turn, and for a connection.
+    /// Waits for its turn and for a connection, for both together as long as for a connection alone: where there are none,
+    /// those that wait must not do so one after the other.
     async fn turn(&self, connections: &Connections<DB>) -> Result<(TurnGuard<'_, ()>, PoolConnection<DB>)> {
-        let turn = self.turns.lock().await;
-        Ok((turn, acquire(&connections.writer, Wanted::Writer).await?))
+        let both = async {
+            let turn = self.turns.lock().await;
+            Ok((turn, acquire(&connections.writer, Wanted::Writer).await?))
+        };
+        let patience = connections.writer.options().get_acquire_timeout();
+        timeout(patience, both)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
     /// Takes a write back that nobody has begun to do.
@@ -505,6 +515,33 @@ mod tests {
         assert_eq!(kept, [1, 2, 4]);
         assert!(outcomes.keys().eq(&[1, 2, 4]));
         assert!(outcomes.values().all(Result::is_ok), "{outcomes:?}");
+    }
+
+    #[tokio::test]
+    async fn writes_that_wait_in_vain_do_so_at_the_same_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store.db");
+        sqlite::migrate(&file).await.unwrap();
+        let connections = sqlite::connect(&file).await.unwrap();
+        let _held = connections.writer.acquire().await.unwrap();
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let mut writes = JoinSet::new();
+        for id in 1..=5 {
+            let connections = connections.clone();
+            writes.spawn(async move {
+                let others = connections.reader.clone();
+                let end = End::Keeps;
+                connections.write(Note { id, end, others }).await
+            });
+        }
+        while let Some(ended) = writes.join_next().await {
+            let Ended::Without(Err(StoreError::Unavailable(_))) = ended.unwrap() else {
+                panic!("something was done")
+            };
+        }
+        let patience = connections.writer.options().get_acquire_timeout();
+        assert!(begun.elapsed() < patience * 2, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
